@@ -1,0 +1,1 @@
+"""Equations only: numpy, scipy and numba; no files, no plotting, no language."""

@@ -1,0 +1,128 @@
+"""The one place that calls scipy's optimisers: it answers, or raises ``NotConverged``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
+
+Array = NDArray[np.float64]
+Model = TypeVar("Model")
+
+
+class NotConverged(RuntimeError):
+    """A solver stopped without an answer; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Fit(Generic[Model]):
+    """What an estimator returns.
+
+    Parameters
+    ----------
+    model : the fitted model, complete and usable
+    stderr : standard error of each estimated parameter, by name
+    log_likelihood : maximised log-likelihood
+    n : number of observations
+    covariance : ndarray, shape (k, k), of the estimates in the order of ``stderr``, or None
+    """
+
+    model: Model
+    stderr: Mapping[str, float]
+    log_likelihood: float
+    n: int
+    covariance: Array | None = None
+
+    def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
+        """Wald interval of one parameter."""
+        from scipy.stats import norm
+
+        centre = float(getattr(self.model, name))
+        half = float(norm.ppf(0.5 + level / 2)) * self.stderr[name]
+        return centre - half, centre + half
+
+
+def minimise(
+    objective: Callable[..., Any],
+    start: ArrayLike,
+    *,
+    gradient: Callable[[Array], Array] | bool | None = None,
+    bounds: Sequence[tuple[float | None, float | None]] | None = None,
+    constraints: Any = (),
+    what: str = "minimise",
+    tolerance: float = 1e-10,
+    max_steps: int = 2000,
+) -> tuple[Array, float]:
+    """Argmin and minimum of a smooth objective by L-BFGS-B, or SLSQP with constraints.
+
+    ``gradient=True`` says that the objective returns (value, gradient).
+
+    Raises
+    ------
+    NotConverged
+        If the solver reports failure, or the optimum is not finite.
+    """
+    method = "SLSQP" if np.size(constraints) else "L-BFGS-B"
+    options: dict[str, Any] = {"maxiter": max_steps, "ftol": tolerance}
+    if method == "L-BFGS-B":
+        options |= {"gtol": tolerance, "maxfun": 20 * max_steps}
+    result = optimize.minimize(
+        objective, np.asarray(start, float), jac=gradient, bounds=bounds,
+        constraints=constraints, method=method, options=options,
+    )
+    if not result.success or not np.isfinite(result.fun):
+        raise NotConverged(f"{what}: {result.message} (after {result.nit} steps)")
+    return np.asarray(result.x, float), float(result.fun)
+
+
+def root(f: Callable[[float], float], low: float, high: float, *, what: str = "root") -> float:
+    """Where ``f`` crosses zero between ``low`` and ``high``; ``NotConverged`` if it does not."""
+    at_low, at_high = float(f(low)), float(f(high))
+    if at_low == 0.0:
+        return low
+    if at_high == 0.0:
+        return high
+    if not at_low * at_high < 0:
+        raise NotConverged(
+            f"{what}: no sign change on [{low:g}, {high:g}] (values {at_low:g}, {at_high:g})"
+        )
+    return float(optimize.brentq(f, low, high, xtol=1e-12, rtol=1e-12))
+
+
+def maximise_scalar(
+    f: Callable[[Array], Array], low: float, high: float, *, points: int = 257, what: str = "maximise"
+) -> float:
+    """Argmax of ``f`` (vectorised) on [low, high]: a grid with both ends, then refined.
+
+    A bounded search never tries the ends, so "no discount" comes out as a tiny one:
+    the grid includes them, and an end that wins is returned exactly.
+    """
+    grid = np.linspace(low, high, points)
+    values = np.asarray(f(grid), float)
+    if not np.isfinite(values).any():
+        raise NotConverged(f"{what}: the objective is finite nowhere on [{low:g}, {high:g}]")
+    best = int(np.nanargmax(values))
+    left, right = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
+    result = optimize.minimize_scalar(
+        lambda x: -float(np.asarray(f(np.array([x])), float)[0]),
+        bounds=(left, right), method="bounded", options={"xatol": 1e-10},
+    )
+    if not result.success:
+        raise NotConverged(f"{what}: {result.message}")
+    return float(result.x) if -result.fun > values[best] else float(grid[best])
+
+
+def hessian(gradient: Callable[[Array], Array], at: Array, step: float = 1e-5) -> Array:
+    """Symmetric Hessian by central differences of an analytic gradient. Shape (k, k)."""
+    at = np.asarray(at, float)
+    steps = step * np.maximum(1.0, np.abs(at))
+    rows = [
+        (gradient(at + h * e) - gradient(at - h * e)) / (2 * h)
+        for h, e in zip(steps, np.eye(at.size), strict=True)
+    ]
+    matrix = np.array(rows)
+    return (matrix + matrix.T) / 2
