@@ -1,0 +1,524 @@
+"""Figures that show a decision: data and a Vega-Lite specification, free of language.
+
+A specification holds references instead of words, and ``localise`` puts the words in:
+``term:key`` is a Term's label with its unit, ``name:key`` its name alone, ``value:key:number``
+a formatted number, ``axis:key`` a label expression for the ticks, ``text:zh¦en`` a text in both
+languages, and ``flag:zh¦en|key:number`` a text before a number. Every builder also writes what its figure shows, from its data, in both
+languages: the text that stands in for the picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from o2o_research.terms import LANGUAGES, Language, term
+
+Array = NDArray[np.float64]
+
+VEGALITE = "application/vnd.vegalite.v5+json"
+FONT = "Noto Sans SC"
+WIDTH, HEIGHT = 620, 300
+
+# Distinguishable in the common colour-vision deficiencies and in grey; series differ by dash too.
+INK, MUTED, GRID = "#1f2933", "#52606d", "#e4e7eb"
+SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
+DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
+GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
+
+CONFIG: dict[str, Any] = {
+    "background": "#ffffff",
+    "font": FONT,
+    "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+    "axis": {
+        "labelFontSize": 12, "titleFontSize": 12.5, "titleFontWeight": "normal", "labelColor": INK,
+        "titleColor": MUTED, "gridColor": GRID, "domainColor": "#9aa5b1", "tickColor": "#9aa5b1",
+        "titlePadding": 8, "labelLimit": 240, "titleLimit": 560,
+    },
+    "legend": {
+        "labelFontSize": 12, "titleFontSize": 12, "labelColor": INK, "orient": "top", "title": None,
+        "symbolStrokeWidth": 2.5, "symbolSize": 160, "labelLimit": 300, "columns": 3,
+    },
+    "text": {"fontSize": 12, "color": INK},
+    "title": {"fontSize": 14, "anchor": "start", "color": INK, "fontWeight": "bold"},
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: its specification without language, its data, and what it shows in words."""
+
+    spec: dict[str, Any]
+    alt: dict[str, str]
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns, and whose text cells where they are Term keys, are Terms."""
+
+    frame: pd.DataFrame
+
+    def bundle(self) -> dict[str, Any]:
+        return {language: self.markdown(language) for language in LANGUAGES}
+
+    def markdown(self, language: Language) -> str:
+        """A pipe table; numbers right-aligned, written as their column's Term says."""
+        frame = self.frame
+        numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
+        head = [term(str(c)).name(language) if n and not _unit(str(c), language)
+                else term(str(c)).label(language) for c, n in zip(frame, numeric, strict=True)]
+        lines = [head, ["---:" if n else ":---" for n in numeric]]
+        for row in frame.itertuples(index=False):
+            lines.append([
+                term(str(column)).number(float(value), language) if n else _word(value, language)
+                for column, n, value in zip(frame, numeric, row, strict=True)
+            ])
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _unit(key: str, language: Language) -> str:
+    return term(key).unit.name(language)
+
+
+def _word(value: Any, language: Language) -> str:
+    text = str(value)
+    return localise(text, language) if ":" in text else term(text).name(language)
+
+
+def curve(
+    x: tuple[str, ArrayLike],
+    ys: Mapping[str, ArrayLike],
+    *,
+    y: str | None = None,
+    flip: Any = None,
+    at: Any = None,
+    zero: bool = False,
+    level: Any = None,
+    step: bool = False,
+) -> Figure:
+    """Lines over a decision variable, with their plausible bands, and where the decision flips.
+
+    Parameters
+    ----------
+    x : (Term key, values), shape (points,)
+    ys : by Term key, shape (points,) or (points, draws + 1): stated value first, then draws
+    y : Term of the vertical axis; by default that of the only series
+    flip : a Finding (or an array or number) on the x axis where the answer changes
+    at : a Finding or a number: where the firm stands now
+    zero : whether to draw the zero line, above which money is made
+    level : a Finding or a number on the y axis to compare with
+    step : whether the line moves in steps
+    """
+    x_key, x_values = x[0], np.asarray(x[1], float)
+    y_key = y or next(iter(ys))
+    frame = pd.concat([_long(x_values, key, values) for key, values in ys.items()], ignore_index=True)
+    names = [f"name:{key}" for key in ys]
+    x_axis = alt.X("x:Q", title=f"term:{x_key}", axis=_axis(x_key),
+                   scale=alt.Scale(domain=[x_values.min(), x_values.max()], nice=False))
+    y_axis = alt.Y("y:Q", title=f"term:{y_key}", axis=_axis(y_key), scale=alt.Scale(zero=zero))
+    colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
+                       legend=alt.Legend() if len(names) > 1 else None)
+    base = alt.Chart(frame)
+    interpolate = "step-after" if step else "linear"
+    layers: list[Any] = []
+    if "low" in frame:
+        layers.append(
+            base.transform_filter("isValid(datum.low)").mark_area(opacity=0.16, interpolate=interpolate)
+            .encode(x=x_axis, y=alt.Y("low:Q", title=f"term:{y_key}"), y2="high:Q", color=colour)
+        )
+    if zero:
+        layers.append(_rule("y", 0.0, "#52606d", [1, 0], 1.0))
+    if level is not None:
+        layers += [_rule("y", _stated(level), MUTED, [5, 4]),
+                   _note("y", _stated(level), f"value:{y_key}:{_stated(level)}", x_values.max())]
+    layers.append(
+        base.mark_line(strokeWidth=2.5, interpolate=interpolate).encode(
+            x=x_axis, y=y_axis, color=colour,
+            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(
+                domain=names, range=[list(d) for d in DASHES[: len(names)]]), legend=None),
+            tooltip=[alt.Tooltip("x:Q", title=f"term:{x_key}", format=_format(x_key)),
+                     alt.Tooltip("y:Q", title=f"term:{y_key}", format=_format(y_key)),
+                     *([alt.Tooltip("series:N", title="text:系列¦series")] if len(names) > 1 else [])],
+        )
+    )
+    for value, colour_, dash, words in (
+        (flip, MARK, [4, 3], ("转折点", "flips at")), (at, INK, [1, 2], ("现状", "today")),
+    ):
+        if value is not None and x_values.min() <= _stated(value) <= x_values.max():
+            layers += [_rule("x", _stated(value), colour_, dash),
+                       _note("x", _stated(value), _pair(words, x_key, _stated(value)), None, colour_,
+                             0 if value is flip else 16)]
+    words = {language: _say_curve(language, x_key, x_values, y_key, ys, flip, step) for language in LANGUAGES}
+    return _figure(alt.layer(*layers), words, frame)
+
+
+def compare(
+    values: Mapping[str, ArrayLike], axis: str, *, level: Any = None, sort: bool = False
+) -> Figure:
+    """Bars side by side with their plausible intervals, coloured by the side of ``level`` they lie on.
+
+    ``values`` by Term key: a number, or an array with the stated value first and draws after.
+    """
+    rows = []
+    for key, value in values.items():
+        row = np.atleast_1d(np.asarray(value, float))
+        low, high = _band(row[None, :]) if row.size > 1 else (row[:1], row[:1])
+        rows.append({"item": f"name:{key}", "y": row[0], "low": low[0], "high": high[0]})
+    frame = pd.DataFrame(rows)
+    if sort:
+        frame = frame.sort_values("y", ascending=False, ignore_index=True)
+    pivot = 0.0 if level is None else _stated(level)
+    frame["side"] = np.where(frame.y >= pivot, "gain", "loss")
+    order = frame["item"].tolist()
+    frame["shown"] = [f"value:{axis}:{value}" for value in frame.y]
+    y_axis = alt.Y("item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5))
+    base = alt.Chart(frame)
+    layers: list[Any] = [
+        base.mark_bar(height=16, opacity=0.9).encode(
+            x=alt.X("y:Q", title=f"term:{axis}", axis=_axis(axis)), y=y_axis,
+            color=alt.Color("side:N", legend=None,
+                            scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])),
+            tooltip=[alt.Tooltip("item:N", title="text:项目¦item"), alt.Tooltip("shown:N", title=f"name:{axis}")],
+        ),
+        base.mark_rule(strokeWidth=1.5, color=INK).encode(x="low:Q", x2="high:Q", y=y_axis),
+        base.mark_text(align="left", dx=6, fontSize=12).transform_calculate(
+            edge="max(datum.high, datum.y, 0)"
+        ).encode(x="edge:Q", y=y_axis, text="shown:N"),
+        _rule("x", 0.0, "#52606d", [1, 0], 1.0),
+    ]
+    if level is not None:
+        layers.append(_rule("x", _stated(level), MARK, [4, 3]))
+    chart = alt.layer(*layers).properties(height=max(90, 34 * len(frame)))
+    words = {language: _say_compare(language, frame, axis) for language in LANGUAGES}
+    return _figure(chart, words, frame)
+
+
+def decision_map(
+    x: tuple[str, ArrayLike], y: tuple[str, ArrayLike], z: tuple[str, ArrayLike], *,
+    at: tuple[Any, Any] | None = None, level: float = 0.0,
+) -> Figure:
+    """Where two variables together turn the answer: one side coloured gain, the other loss.
+
+    ``z`` holds values of shape (len(y), len(x)); the line is where it equals ``level``.
+    """
+    xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
+    grid_x, grid_y = np.meshgrid(xs, ys)
+    half_x, half_y = np.diff(xs).mean() / 2, np.diff(ys).mean() / 2
+    frame = pd.DataFrame({
+        "x": (grid_x - half_x).ravel(), "x2": (grid_x + half_x).ravel(),
+        "y": (grid_y - half_y).ravel(), "y2": (grid_y + half_y).ravel(), "z": zs.ravel(),
+    })
+    reach = float(np.nanquantile(np.abs(zs - level), 0.98)) or 1.0
+    border = pd.DataFrame(
+        [{"x": column, "y": height} for column, values in zip(xs, zs.T, strict=True)
+         for height in _crossings(ys, values - level)]
+    )
+    layers: list[Any] = [
+        alt.Chart(frame).mark_rect(clip=True).encode(
+            x=alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]),
+                    scale=alt.Scale(domain=[xs.min(), xs.max()], nice=False)),
+            x2="x2:Q",
+            y=alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]),
+                    scale=alt.Scale(domain=[ys.min(), ys.max()], nice=False)),
+            y2="y2:Q",
+            color=alt.Color("z:Q", title=f"term:{z[0]}",
+                            legend=alt.Legend(orient="right", title=f"term:{z[0]}", labelExpr=f"axis:{z[0]}"),
+                            scale=alt.Scale(domain=[level - reach, level, level + reach], interpolate="rgb",
+                                            range=["#c2410c", "#f8fafc", "#0b5394"], clamp=True)),
+            tooltip=[alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
+                     alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0])),
+                     alt.Tooltip("z:Q", title=f"term:{z[0]}", format=_format(z[0]))],
+        )
+    ]
+    if len(border):
+        layers.append(alt.Chart(border).mark_line(color=INK, strokeWidth=2, clip=True).encode(
+            x="x:Q", y="y:Q", order="x:Q"))
+    if at is not None:
+        here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}])
+        layers += [
+            alt.Chart(here).mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1).encode(
+                x="x:Q", y="y:Q"),
+            alt.Chart(here).mark_text(dx=10, align="left", fontWeight="bold").encode(x="x:Q", y="y:Q", text="t:N"),
+        ]
+    words = {language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES}
+    return _figure(alt.layer(*layers).properties(width=WIDTH - 110), words, frame)
+
+
+def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> Figure:
+    """How a quantity is spread over plausible firms or draws, and how much lies past ``level``."""
+    values = np.asarray(draws, float)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.005, 0.995])
+    counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
+    pivot = 0.0 if level is None else _stated(level)
+    frame = pd.DataFrame({"x": edges[:-1], "x2": edges[1:], "share": counts / counts.sum()})
+    frame["side"] = np.where((edges[:-1] + edges[1:]) / 2 >= pivot, "gain", "loss")
+    chart = alt.layer(
+        alt.Chart(frame).mark_rect(stroke="#ffffff", strokeWidth=0.5).encode(
+            x=alt.X("x:Q", title=f"term:{key}", axis=_axis(key), scale=alt.Scale(zero=False, nice=False)),
+            x2="x2:Q",
+            y=alt.Y("share:Q", title="text:占比¦share", axis=alt.Axis(format=".0%")),
+            color=alt.Color("side:N", legend=None,
+                            scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])),
+        ),
+        _rule("x", pivot, MARK, [4, 3]),
+        _note("x", pivot, f"value:{key}:{pivot}", None, MARK),
+    ).properties(height=240)
+    above = float(np.mean(values >= pivot))
+    middle = float(np.median(values))
+    words = {
+        "zh": f"分布图：{term(key).name('zh')}的中位数为 {term(key).format(middle, 'zh')}，"
+              f"{above:.0%} 不低于 {term(key).format(pivot, 'zh')}。",
+        "en": f"Distribution: the median of {term(key).en} is {term(key).format(middle, 'en')}; "
+              f"{above:.0%} lies at or above {term(key).format(pivot, 'en')}.",
+    }
+    return _figure(chart, words, frame)
+
+
+def tornado(key: str, stated: float, swings: Mapping[str, tuple[float, float]], *, most: int = 8) -> Figure:
+    """What each parameter, moved over its plausible range alone, does to a finding; widest first."""
+    rows = [
+        {"item": f"name:{name}", "low": min(ends), "high": max(ends), "width": abs(ends[1] - ends[0])}
+        for name, ends in swings.items()
+    ]
+    frame = pd.DataFrame(rows).sort_values("width", ascending=False, ignore_index=True).head(most)
+    order = frame["item"].tolist()
+    y_axis = alt.Y("item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5))
+    chart = alt.layer(
+        alt.Chart(frame).mark_bar(height=16, color=GAIN, opacity=0.85).encode(
+            x=alt.X("low:Q", title=f"term:{key}", axis=_axis(key)), x2="high:Q", y=y_axis,
+            tooltip=[alt.Tooltip("item:N", title="text:参数¦parameter"),
+                     alt.Tooltip("low:Q", format=_format(key)), alt.Tooltip("high:Q", format=_format(key))],
+        ),
+        _rule("x", 0.0, "#52606d", [1, 0], 1.0),
+        _rule("x", stated, MARK, [4, 3]),
+        _note("x", stated, f"value:{key}:{stated}", None, MARK),
+    ).properties(height=max(90, 32 * len(frame)))
+    first = frame.iloc[0]
+    words = {
+        language: {
+            "zh": "敏感性图：影响最大的是{}，使{}在 {} 之间变动。", "en": "Sensitivity: {} matters most; it moves {} over {}.",
+        }[language].format(
+            localise(first["item"], language), term(key).name(language),
+            term(key).interval(first.low, first.high, language),
+        )
+        for language in LANGUAGES
+    }
+    return _figure(chart, words, frame)
+
+
+def scatter(
+    x: tuple[str, ArrayLike], y: tuple[str, ArrayLike], labels: Sequence[str] | None = None, *,
+    line: bool = False, at: tuple[Any, Any] | None = None,
+) -> Figure:
+    """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``."""
+    frame = pd.DataFrame({"x": np.asarray(x[1], float), "y": np.asarray(y[1], float)})
+    if labels is not None:
+        frame["label"] = [f"name:{key}" for key in labels]
+    axes = {
+        "x": alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]), scale=alt.Scale(zero=False, padding=14)),
+        "y": alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=alt.Scale(zero=False, padding=14)),
+    }
+    tips = [alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
+            alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0]))]
+    layers: list[Any] = []
+    if line:
+        layers.append(alt.Chart(frame).mark_line(color=SERIES[0], strokeWidth=2).encode(**axes, order="x:Q"))
+    layers.append(alt.Chart(frame).mark_point(filled=True, size=64, color=SERIES[0], opacity=1).encode(
+        **axes, tooltip=tips))
+    if labels is not None:
+        layers.append(alt.Chart(frame).mark_text(align="left", dx=8, dy=-6).encode(**axes, text="label:N"))
+    if at is not None:
+        here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:最优¦best"}])
+        layers += [
+            alt.Chart(here).mark_point(filled=True, size=140, color=MARK, shape="diamond", opacity=1).encode(
+                x="x:Q", y="y:Q"),
+            alt.Chart(here).mark_text(align="left", dx=10, dy=-8, color=MARK, fontWeight="bold").encode(
+                x="x:Q", y="y:Q", text="t:N"),
+        ]
+    words = {
+        language: {
+            "zh": "散点图：{} 个点，{}在 {} 之间，{}在 {} 之间。", "en": "Scatter of {} points: {} over {}, {} over {}.",
+        }[language].format(
+            len(frame), term(x[0]).name(language), term(x[0]).interval(frame.x.min(), frame.x.max(), language),
+            term(y[0]).name(language), term(y[0]).interval(frame.y.min(), frame.y.max(), language),
+        )
+        for language in LANGUAGES
+    }
+    return _figure(alt.layer(*layers), words, frame)
+
+
+def localise(spec: Any, language: Language) -> Any:
+    """The same specification with every reference turned into words of ``language``."""
+    if isinstance(spec, dict):
+        return {key: localise(value, language) for key, value in spec.items()}
+    if isinstance(spec, list):
+        return [localise(value, language) for value in spec]
+    if not isinstance(spec, str):
+        return spec
+    kind, colon, rest = spec.partition(":")
+    if not colon:
+        return spec
+    if kind == "term":
+        return term(rest).label(language)
+    if kind == "name":
+        return term(rest).name(language)
+    if kind == "value":
+        key, _, number = rest.partition(":")
+        return term(key).format(float(number), language)
+    if kind == "axis":
+        return _tick(rest, language)
+    if kind == "text":
+        return rest.split("¦")[0 if language == "zh" else 1]
+    if kind == "flag":
+        words, _, value = rest.partition("|")
+        return f"{localise(f'text:{words}', language)} {localise(f'value:{value}', language)}"
+    return spec
+
+
+def in_lab(figure: Figure, title: Mapping[str, str]) -> dict[str, Any]:
+    """The figure as JupyterLab draws it by itself, in the language of ``O2O_LANG`` (zh by default)."""
+    language = cast(Language, "en" if os.environ.get("O2O_LANG", "zh").startswith("en") else "zh")
+    spec = localise(figure.spec, language)
+    return {VEGALITE: spec | {"title": title[language], "description": figure.alt[language]}}
+
+
+def _figure(chart: Any, words: dict[str, str], frame: pd.DataFrame) -> Figure:
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec = chart.to_dict()
+    spec["config"] = CONFIG
+    return Figure(cast(dict[str, Any], _plain(spec)), words, frame)
+
+
+def _plain(value: Any) -> Any:
+    """JSON that every reader takes: no numpy scalars, null for not-a-number, six figures kept."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _long(x: Array, key: str, values: ArrayLike) -> pd.DataFrame:
+    table = np.asarray(values, float)
+    frame = pd.DataFrame({"x": x, "series": f"name:{key}"})
+    if table.ndim == 1:
+        return frame.assign(y=table)
+    low, high = _band(table[:, 1:])
+    return frame.assign(y=table[:, 0], low=low, high=high)
+
+
+def _band(draws: Array) -> tuple[Array, Array]:
+    draws = np.asarray(draws, float)
+    low, high = np.nanquantile(draws, [0.05, 0.95], axis=1, method="inverted_cdf")
+    return low, high
+
+
+def _stated(value: Any) -> float:
+    """The stated value of a Finding, an array of draws or a number."""
+    value = getattr(value, "value", value)
+    return float(np.atleast_1d(np.asarray(value, float))[0])
+
+
+def _axis(key: str) -> alt.Axis:
+    return alt.Axis(labelExpr=f"axis:{key}", tickCount=7)
+
+
+def _format(key: str) -> str:
+    digits = term(key).digits
+    return f",.{digits}%" if term(key).unit.scale == 100 else f",.{digits}f"
+
+
+def _tick(key: str, language: Language) -> str:
+    about = term(key)
+    if about.unit.scale == 100:
+        return "format(datum.value, '.3~%')"
+    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.5~g')"
+    if about.unit.en != "yuan":
+        return plain
+    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
+    steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]
+    (big, bigger), (small, smaller) = steps
+    return (f"{size} >= {big:.0f} ? {number.format(int(big), bigger)} : {size} >= {small:.0f} ? "
+            f"{number.format(int(small), smaller)} : {plain}")
+
+
+def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: float = 1.5) -> Any:
+    data = pd.DataFrame({axis: [value]})
+    mark = alt.Chart(data).mark_rule(color=colour, strokeDash=list(dash), strokeWidth=width)
+    return mark.encode(x="x:Q") if axis == "x" else mark.encode(y="y:Q")
+
+
+def _note(axis: str, value: float, text: str, edge: float | None, colour: str = MUTED, drop: int = 0) -> Any:
+    if axis == "x":
+        data = pd.DataFrame({"x": [value], "t": [text]})
+        return alt.Chart(data).mark_text(align="left", baseline="top", dx=5, dy=2 + drop, color=colour,
+                                         fontWeight="bold").encode(x="x:Q", y=alt.value(0), text="t:N")
+    data = pd.DataFrame({"x": [edge], "y": [value], "t": [text]})
+    return alt.Chart(data).mark_text(align="right", baseline="bottom", dy=-3, color=colour).encode(
+        x="x:Q", y="y:Q", text="t:N")
+
+
+def _pair(words: tuple[str, str], key: str, value: float) -> str:
+    return f"flag:{words[0]}¦{words[1]}|{key}:{value}"
+
+
+def _crossings(x: Array, y: Array) -> Array:
+    """Where a sampled curve crosses zero, by linear interpolation."""
+    turn = np.flatnonzero(np.sign(y[:-1]) * np.sign(y[1:]) < 0)
+    return x[turn] - y[turn] * (x[turn + 1] - x[turn]) / (y[turn + 1] - y[turn])
+
+
+def _say_curve(
+    language: Language, x_key: str, x: Array, y_key: str, ys: Mapping[str, ArrayLike], flip: Any, step: bool
+) -> str:
+    about_x, about_y = term(x_key), term(y_key)
+    parts = []
+    for key, values in ys.items():
+        table = np.asarray(values, float)
+        line = table if table.ndim == 1 else table[:, 0]
+        ends = [about_y.format(line[i], language) for i in (0, -1)]
+        peak = int(np.nanargmax(line))
+        inner = 0 < peak < len(line) - 1
+        parts.append({
+            "zh": f"{term(key).zh}由 {ends[0]} 变为 {ends[1]}"
+                  + (f"，在 {about_x.format(x[peak], 'zh')} 处最高（{about_y.format(line[peak], 'zh')}）" if inner else ""),
+            "en": f"{term(key).en} goes from {ends[0]} to {ends[1]}"
+                  + (f", highest at {about_x.format(x[peak], 'en')} ({about_y.format(line[peak], 'en')})" if inner else ""),
+        }[language])
+    span = about_x.interval(float(x.min()), float(x.max()), language)
+    shape = {"zh": "阶梯图" if step else "折线图", "en": "Step chart" if step else "Line chart"}[language]
+    turn = "" if flip is None or not np.isfinite(_stated(flip)) else {
+        "zh": f"；转折点为 {about_x.format(_stated(flip), 'zh')}",
+        "en": f"; the answer flips at {about_x.format(_stated(flip), 'en')}",
+    }[language]
+    if language == "zh":
+        return f"{shape}：{about_x.zh}取 {span} 时，" + "；".join(parts) + turn + "。"
+    return f"{shape}: over {about_x.en} of {span}, " + "; ".join(parts) + turn + "."
+
+
+def _say_compare(language: Language, frame: pd.DataFrame, axis: str) -> str:
+    parts = [f"{localise(row['item'], language)} {term(axis).format(row['y'], language)}" for _, row in frame.iterrows()]
+    if language == "zh":
+        return f"条形图（{term(axis).zh}）：" + "；".join(parts) + "。"
+    return f"Bar chart of {term(axis).en}: " + "; ".join(parts) + "."
+
+
+def _say_map(language: Language, x: str, xs: Array, y: str, ys: Array, z: str, zs: Array) -> str:
+    share = float(np.mean(zs > 0))
+    spans = term(x).interval(xs.min(), xs.max(), language), term(y).interval(ys.min(), ys.max(), language)
+    if language == "zh":
+        return (f"决策图：横轴{term(x).zh}（{spans[0]}），纵轴{term(y).zh}（{spans[1]}）；"
+                f"{share:.0%} 的组合在分界线有利的一侧（{term(z).zh}）。")
+    return (f"Decision map: {term(x).en} ({spans[0]}) across, {term(y).en} ({spans[1]}) up; "
+            f"{share:.0%} of the combinations lie on the favourable side of the line ({term(z).en}).")
