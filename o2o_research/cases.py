@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import glob
 import math
 import os
 from collections.abc import Hashable, Iterable, Mapping
@@ -104,7 +105,9 @@ def read_yaml(path: Path) -> Parameters:
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise CaseError(f"{path}: a flat mapping of names to values is wanted, one 'name: value' a line")
+        raise CaseError(
+            f"{path}: a flat mapping of names to values is wanted, one 'name: value' a line"
+        )
     return content
 
 
@@ -112,7 +115,9 @@ def check(name: str, given: Mapping[str, Any]) -> Parameters:
     """All parameters of a case, complete and typed; one ``CaseError`` lists every problem."""
     defaults = case(name).defaults
     problems = [
-        f"{key}: unknown parameter{did_you_mean(key, defaults)}" for key in given if key not in defaults
+        f"{key}: unknown parameter{did_you_mean(key, defaults)}"
+        for key in given
+        if key not in defaults
     ]
     problems += [f"{key}: missing" for key in defaults if key not in given]
     values: Parameters = {}
@@ -175,21 +180,70 @@ def _typed(value: Any, default: Any, about: Term) -> Any:
         if about.unit.scale == 100 and 1 < abs(value) <= 100:
             hint = f"; a share is wanted: for {value:g} % write {value / 100:g}"
         raise ValueError(f"{value:g} lies outside {about.domain}{hint}")
+    if about.unit.en == "file" and value:
+        found = glob.glob(value) if isinstance(value, str) else []
+        if not found:
+            raise ValueError(f"no file {value!r}")
     if about.options and value not in about.options:
         raise ValueError(f"{value!r} is not one of {', '.join(map(repr, about.options))}")
     return value
 
 
 def _wanted(default: Any) -> str:
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", date: "a date"}
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        date: "a date",
+    }
     return kinds.get(type(default), f"a {type(default).__name__}")
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A JSON Schema of a case's parameters, with names, units and domains for editors."""
+    defaults = case(name).defaults
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Parameters of the {name} case",
+        "type": "object",
+        "properties": {key: _property(value, term(key)) for key, value in defaults.items()},
+        "required": list(defaults),
+        "additionalProperties": False,
+    }
+
+
+def _property(default: Any, about: Term) -> dict[str, Any]:
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    described: dict[str, Any] = {
+        "type": kinds.get(type(default), "string"),
+        "title": f"{about.label('zh')} / {about.label('en')}",
+        "default": default,
+    }
+    if isinstance(default, list):
+        described |= {"items": _property(default[0], about), "minItems": 1}
+        return described
+    if about.options:
+        described["enum"] = list(about.options)
+    if about.domain is not None:
+        for end, is_open, inside, outside in (
+            (about.domain.low, about.domain.low_open, "minimum", "exclusiveMinimum"),
+            (about.domain.high, about.domain.high_open, "maximum", "exclusiveMaximum"),
+        ):
+            if math.isfinite(end):
+                described[outside if is_open else inside] = end
+    return described
 
 
 def declared(source: str) -> Parameters:
     """What a notebook's parameters cell declares: names and literal defaults, in order."""
     found: Parameters = {}
     for statement in ast.parse(source).body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        target = (
+            statement.targets[0]
+            if isinstance(statement, ast.Assign)
+            else getattr(statement, "target", None)
+        )
         if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
             raise CaseError(f"parameters cell: not 'name = value': {ast.unparse(statement)}")
         found[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
@@ -217,7 +271,9 @@ def plausible(name: str, values: Parameters, draws: int, seed: int) -> dict[str,
 
 
 def _two_piece(value: float, default: float, origin: Origin, about: Term, steps: Any) -> Any:
-    to, back = _scale(about, min(value, default, origin.low or 0.0), max(value, default, origin.high or 0.0))
+    to, back = _scale(
+        about, min(value, default, origin.low or 0.0), max(value, default, origin.high or 0.0)
+    )
     reach = float(norm.ppf(0.5 + LEVEL / 2))
     down, up = to(default) - to(origin.low), to(origin.high) - to(default)
     moved = back(to(value) + steps * np.where(steps < 0, down, up) / reach)

@@ -38,13 +38,28 @@ CONFIG: dict[str, Any] = {
     "font": FONT,
     "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
     "axis": {
-        "labelFontSize": 12, "titleFontSize": 12.5, "titleFontWeight": "normal", "labelColor": INK,
-        "titleColor": MUTED, "gridColor": GRID, "domainColor": "#9aa5b1", "tickColor": "#9aa5b1",
-        "titlePadding": 8, "labelLimit": 240, "titleLimit": 560,
+        "labelFontSize": 12,
+        "titleFontSize": 12.5,
+        "titleFontWeight": "normal",
+        "labelColor": INK,
+        "titleColor": MUTED,
+        "gridColor": GRID,
+        "domainColor": "#9aa5b1",
+        "tickColor": "#9aa5b1",
+        "titlePadding": 8,
+        "labelLimit": 240,
+        "titleLimit": 560,
     },
     "legend": {
-        "labelFontSize": 12, "titleFontSize": 12, "labelColor": INK, "orient": "top", "title": None,
-        "symbolStrokeWidth": 2.5, "symbolSize": 160, "labelLimit": 300, "columns": 3,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "labelColor": INK,
+        "orient": "top",
+        "title": None,
+        "symbolStrokeWidth": 2.5,
+        "symbolSize": 160,
+        "labelLimit": 300,
+        "columns": 3,
     },
     "text": {"fontSize": 12, "color": INK},
     "title": {"fontSize": 14, "anchor": "start", "color": INK, "fontWeight": "bold"},
@@ -56,7 +71,7 @@ class Figure:
     """A figure: its specification without language, its data, and what it shows in words."""
 
     spec: dict[str, Any]
-    alt: dict[str, str]
+    alt: dict[Language, str]
     frame: pd.DataFrame
 
 
@@ -73,14 +88,22 @@ class Table:
         """A pipe table; numbers right-aligned, written as their column's Term says."""
         frame = self.frame
         numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
-        head = [term(str(c)).name(language) if n and not _unit(str(c), language)
-                else term(str(c)).label(language) for c, n in zip(frame, numeric, strict=True)]
+        head = [
+            term(str(c)).name(language)
+            if n and not _unit(str(c), language)
+            else term(str(c)).label(language)
+            for c, n in zip(frame, numeric, strict=True)
+        ]
         lines = [head, ["---:" if n else ":---" for n in numeric]]
         for row in frame.itertuples(index=False):
-            lines.append([
-                term(str(column)).number(float(value), language) if n else _word(value, language)
-                for column, n, value in zip(frame, numeric, row, strict=True)
-            ])
+            lines.append(
+                [
+                    term(str(column)).number(float(value), language)
+                    if n
+                    else _word(value, language)
+                    for column, n, value in zip(frame, numeric, row, strict=True)
+                ]
+            )
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -119,44 +142,75 @@ def curve(
     """
     x_key, x_values = x[0], np.asarray(x[1], float)
     y_key = y or next(iter(ys))
-    frame = pd.concat([_long(x_values, key, values) for key, values in ys.items()], ignore_index=True)
+    frame = pd.concat(
+        [_long(x_values, key, values) for key, values in ys.items()], ignore_index=True
+    )
     names = [f"name:{key}" for key in ys]
-    x_axis = alt.X("x:Q", title=f"term:{x_key}", axis=_axis(x_key),
-                   scale=alt.Scale(domain=[x_values.min(), x_values.max()], nice=False))
+    x_axis = alt.X(
+        "x:Q",
+        title=f"term:{x_key}",
+        axis=_axis(x_key),
+        scale=alt.Scale(domain=[x_values.min(), x_values.max()], nice=False),
+    )
     y_axis = alt.Y("y:Q", title=f"term:{y_key}", axis=_axis(y_key), scale=alt.Scale(zero=zero))
-    colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-                       legend=alt.Legend() if len(names) > 1 else None)
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
+        legend=alt.Legend() if len(names) > 1 else None,
+    )
     base = alt.Chart(frame)
     interpolate = "step-after" if step else "linear"
     layers: list[Any] = []
     if "low" in frame:
         layers.append(
-            base.transform_filter("isValid(datum.low)").mark_area(opacity=0.16, interpolate=interpolate)
+            base.transform_filter("isValid(datum.low)")
+            .mark_area(opacity=0.16, interpolate=interpolate)
             .encode(x=x_axis, y=alt.Y("low:Q", title=f"term:{y_key}"), y2="high:Q", color=colour)
         )
     if zero:
         layers.append(_rule("y", 0.0, "#52606d", [1, 0], 1.0))
     if level is not None:
-        layers += [_rule("y", _stated(level), MUTED, [5, 4]),
-                   _note("y", _stated(level), f"value:{y_key}:{_stated(level)}", x_values.max())]
+        layers += [
+            _rule("y", _stated(level), MUTED, [5, 4]),
+            _note("y", _stated(level), f"value:{y_key}:{_stated(level)}", x_values.max()),
+        ]
     layers.append(
         base.mark_line(strokeWidth=2.5, interpolate=interpolate).encode(
-            x=x_axis, y=y_axis, color=colour,
-            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(
-                domain=names, range=[list(d) for d in DASHES[: len(names)]]), legend=None),
-            tooltip=[alt.Tooltip("x:Q", title=f"term:{x_key}", format=_format(x_key)),
-                     alt.Tooltip("y:Q", title=f"term:{y_key}", format=_format(y_key)),
-                     *([alt.Tooltip("series:N", title="text:系列¦series")] if len(names) > 1 else [])],
+            x=x_axis,
+            y=y_axis,
+            color=colour,
+            strokeDash=alt.StrokeDash(
+                "series:N",
+                scale=alt.Scale(domain=names, range=[list(d) for d in DASHES[: len(names)]]),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("x:Q", title=f"term:{x_key}", format=_format(x_key)),
+                alt.Tooltip("y:Q", title=f"term:{y_key}", format=_format(y_key)),
+                *([alt.Tooltip("series:N", title="text:系列¦series")] if len(names) > 1 else []),
+            ],
         )
     )
-    for value, colour_, dash, words in (
-        (flip, MARK, [4, 3], ("转折点", "flips at")), (at, INK, [1, 2], ("现状", "today")),
+    for value, colour_, dash, flag in (
+        (flip, MARK, [4, 3], ("转折点", "flips at")),
+        (at, INK, [1, 2], ("现状", "today")),
     ):
         if value is not None and x_values.min() <= _stated(value) <= x_values.max():
-            layers += [_rule("x", _stated(value), colour_, dash),
-                       _note("x", _stated(value), _pair(words, x_key, _stated(value)), None, colour_,
-                             0 if value is flip else 16)]
-    words = {language: _say_curve(language, x_key, x_values, y_key, ys, flip, step) for language in LANGUAGES}
+            layers += [
+                _rule("x", _stated(value), colour_, dash),
+                _note(
+                    "x",
+                    _stated(value),
+                    _pair(flag, x_key, _stated(value)),
+                    None,
+                    colour_,
+                    0 if value is flip else 16,
+                ),
+            ]
+    words = {
+        language: _say_curve(language, x_key, x_values, y_key, ys, flip, step)
+        for language in LANGUAGES
+    }
     return _figure(alt.layer(*layers), words, frame)
 
 
@@ -179,19 +233,26 @@ def compare(
     frame["side"] = np.where(frame.y >= pivot, "gain", "loss")
     order = frame["item"].tolist()
     frame["shown"] = [f"value:{axis}:{value}" for value in frame.y]
-    y_axis = alt.Y("item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5))
+    y_axis = alt.Y(
+        "item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5)
+    )
     base = alt.Chart(frame)
     layers: list[Any] = [
         base.mark_bar(height=16, opacity=0.9).encode(
-            x=alt.X("y:Q", title=f"term:{axis}", axis=_axis(axis)), y=y_axis,
-            color=alt.Color("side:N", legend=None,
-                            scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])),
-            tooltip=[alt.Tooltip("item:N", title="text:项目¦item"), alt.Tooltip("shown:N", title=f"name:{axis}")],
+            x=alt.X("y:Q", title=f"term:{axis}", axis=_axis(axis)),
+            y=y_axis,
+            color=alt.Color(
+                "side:N", legend=None, scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])
+            ),
+            tooltip=[
+                alt.Tooltip("item:N", title="text:项目¦item"),
+                alt.Tooltip("shown:N", title=f"name:{axis}"),
+            ],
         ),
         base.mark_rule(strokeWidth=1.5, color=INK).encode(x="low:Q", x2="high:Q", y=y_axis),
-        base.mark_text(align="left", dx=6, fontSize=12).transform_calculate(
-            edge="max(datum.high, datum.y, 0)"
-        ).encode(x="edge:Q", y=y_axis, text="shown:N"),
+        base.mark_text(align="left", dx=6, fontSize=12)
+        .transform_calculate(edge="max(datum.high, datum.y, 0)")
+        .encode(x="edge:Q", y=y_axis, text="shown:N"),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
     ]
     if level is not None:
@@ -202,8 +263,12 @@ def compare(
 
 
 def decision_map(
-    x: tuple[str, ArrayLike], y: tuple[str, ArrayLike], z: tuple[str, ArrayLike], *,
-    at: tuple[Any, Any] | None = None, level: float = 0.0,
+    x: tuple[str, ArrayLike],
+    y: tuple[str, ArrayLike],
+    z: tuple[str, ArrayLike],
+    *,
+    at: tuple[Any, Any] | None = None,
+    level: float = 0.0,
 ) -> Figure:
     """Where two variables together turn the answer: one side coloured gain, the other loss.
 
@@ -212,43 +277,78 @@ def decision_map(
     xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
     grid_x, grid_y = np.meshgrid(xs, ys)
     half_x, half_y = np.diff(xs).mean() / 2, np.diff(ys).mean() / 2
-    frame = pd.DataFrame({
-        "x": (grid_x - half_x).ravel(), "x2": (grid_x + half_x).ravel(),
-        "y": (grid_y - half_y).ravel(), "y2": (grid_y + half_y).ravel(), "z": zs.ravel(),
-    })
+    frame = pd.DataFrame(
+        {
+            "x": (grid_x - half_x).ravel(),
+            "x2": (grid_x + half_x).ravel(),
+            "y": (grid_y - half_y).ravel(),
+            "y2": (grid_y + half_y).ravel(),
+            "z": zs.ravel(),
+        }
+    )
     reach = float(np.nanquantile(np.abs(zs - level), 0.98)) or 1.0
     border = pd.DataFrame(
-        [{"x": column, "y": height} for column, values in zip(xs, zs.T, strict=True)
-         for height in _crossings(ys, values - level)]
+        [
+            {"x": column, "y": height}
+            for column, values in zip(xs, zs.T, strict=True)
+            for height in _crossings(ys, values - level)
+        ]
     )
     layers: list[Any] = [
-        alt.Chart(frame).mark_rect(clip=True).encode(
-            x=alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]),
-                    scale=alt.Scale(domain=[xs.min(), xs.max()], nice=False)),
+        alt.Chart(frame)
+        .mark_rect(clip=True)
+        .encode(
+            x=alt.X(
+                "x:Q",
+                title=f"term:{x[0]}",
+                axis=_axis(x[0]),
+                scale=alt.Scale(domain=[xs.min(), xs.max()], nice=False),
+            ),
             x2="x2:Q",
-            y=alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]),
-                    scale=alt.Scale(domain=[ys.min(), ys.max()], nice=False)),
+            y=alt.Y(
+                "y:Q",
+                title=f"term:{y[0]}",
+                axis=_axis(y[0]),
+                scale=alt.Scale(domain=[ys.min(), ys.max()], nice=False),
+            ),
             y2="y2:Q",
-            color=alt.Color("z:Q", title=f"term:{z[0]}",
-                            legend=alt.Legend(orient="right", title=f"term:{z[0]}", labelExpr=f"axis:{z[0]}"),
-                            scale=alt.Scale(domain=[level - reach, level, level + reach], interpolate="rgb",
-                                            range=["#c2410c", "#f8fafc", "#0b5394"], clamp=True)),
-            tooltip=[alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
-                     alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0])),
-                     alt.Tooltip("z:Q", title=f"term:{z[0]}", format=_format(z[0]))],
+            color=alt.Color(
+                "z:Q",
+                title=f"term:{z[0]}",
+                legend=alt.Legend(orient="right", title=f"term:{z[0]}", labelExpr=f"axis:{z[0]}"),
+                scale=alt.Scale(
+                    domain=[level - reach, level, level + reach],
+                    interpolate="rgb",
+                    range=["#c2410c", "#f8fafc", "#0b5394"],
+                    clamp=True,
+                ),
+            ),
+            tooltip=[
+                alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
+                alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0])),
+                alt.Tooltip("z:Q", title=f"term:{z[0]}", format=_format(z[0])),
+            ],
         )
     ]
     if len(border):
-        layers.append(alt.Chart(border).mark_line(color=INK, strokeWidth=2, clip=True).encode(
-            x="x:Q", y="y:Q", order="x:Q"))
+        layers.append(
+            alt.Chart(border)
+            .mark_line(color=INK, strokeWidth=2, clip=True)
+            .encode(x="x:Q", y="y:Q", order="x:Q")
+        )
     if at is not None:
         here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}])
         layers += [
-            alt.Chart(here).mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1).encode(
-                x="x:Q", y="y:Q"),
-            alt.Chart(here).mark_text(dx=10, align="left", fontWeight="bold").encode(x="x:Q", y="y:Q", text="t:N"),
+            alt.Chart(here)
+            .mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1)
+            .encode(x="x:Q", y="y:Q"),
+            alt.Chart(here)
+            .mark_text(dx=10, align="left", fontWeight="bold")
+            .encode(x="x:Q", y="y:Q", text="t:N"),
         ]
-    words = {language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES}
+    words = {
+        language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
+    }
     return _figure(alt.layer(*layers).properties(width=WIDTH - 110), words, frame)
 
 
@@ -262,12 +362,17 @@ def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> 
     frame = pd.DataFrame({"x": edges[:-1], "x2": edges[1:], "share": counts / counts.sum()})
     frame["side"] = np.where((edges[:-1] + edges[1:]) / 2 >= pivot, "gain", "loss")
     chart = alt.layer(
-        alt.Chart(frame).mark_rect(stroke="#ffffff", strokeWidth=0.5).encode(
-            x=alt.X("x:Q", title=f"term:{key}", axis=_axis(key), scale=alt.Scale(zero=False, nice=False)),
+        alt.Chart(frame)
+        .mark_rect(stroke="#ffffff", strokeWidth=0.5)
+        .encode(
+            x=alt.X(
+                "x:Q", title=f"term:{key}", axis=_axis(key), scale=alt.Scale(zero=False, nice=False)
+            ),
             x2="x2:Q",
             y=alt.Y("share:Q", title="text:占比¦share", axis=alt.Axis(format=".0%")),
-            color=alt.Color("side:N", legend=None,
-                            scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])),
+            color=alt.Color(
+                "side:N", legend=None, scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])
+            ),
         ),
         _rule("x", pivot, MARK, [4, 3]),
         _note("x", pivot, f"value:{key}:{pivot}", None, MARK),
@@ -276,27 +381,43 @@ def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> 
     middle = float(np.median(values))
     words = {
         "zh": f"分布图：{term(key).name('zh')}的中位数为 {term(key).format(middle, 'zh')}，"
-              f"{above:.0%} 不低于 {term(key).format(pivot, 'zh')}。",
+        f"{above:.0%} 不低于 {term(key).format(pivot, 'zh')}。",
         "en": f"Distribution: the median of {term(key).en} is {term(key).format(middle, 'en')}; "
-              f"{above:.0%} lies at or above {term(key).format(pivot, 'en')}.",
+        f"{above:.0%} lies at or above {term(key).format(pivot, 'en')}.",
     }
     return _figure(chart, words, frame)
 
 
-def tornado(key: str, stated: float, swings: Mapping[str, tuple[float, float]], *, most: int = 8) -> Figure:
+def tornado(
+    key: str, stated: float, swings: Mapping[str, tuple[float, float]], *, most: int = 8
+) -> Figure:
     """What each parameter, moved over its plausible range alone, does to a finding; widest first."""
     rows = [
-        {"item": f"name:{name}", "low": min(ends), "high": max(ends), "width": abs(ends[1] - ends[0])}
+        {
+            "item": f"name:{name}",
+            "low": min(ends),
+            "high": max(ends),
+            "width": abs(ends[1] - ends[0]),
+        }
         for name, ends in swings.items()
     ]
     frame = pd.DataFrame(rows).sort_values("width", ascending=False, ignore_index=True).head(most)
     order = frame["item"].tolist()
-    y_axis = alt.Y("item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5))
+    y_axis = alt.Y(
+        "item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5)
+    )
     chart = alt.layer(
-        alt.Chart(frame).mark_bar(height=16, color=GAIN, opacity=0.85).encode(
-            x=alt.X("low:Q", title=f"term:{key}", axis=_axis(key)), x2="high:Q", y=y_axis,
-            tooltip=[alt.Tooltip("item:N", title="text:参数¦parameter"),
-                     alt.Tooltip("low:Q", format=_format(key)), alt.Tooltip("high:Q", format=_format(key))],
+        alt.Chart(frame)
+        .mark_bar(height=16, color=GAIN, opacity=0.85)
+        .encode(
+            x=alt.X("low:Q", title=f"term:{key}", axis=_axis(key)),
+            x2="high:Q",
+            y=y_axis,
+            tooltip=[
+                alt.Tooltip("item:N", title="text:参数¦parameter"),
+                alt.Tooltip("low:Q", format=_format(key)),
+                alt.Tooltip("high:Q", format=_format(key)),
+            ],
         ),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
         _rule("x", stated, MARK, [4, 3]),
@@ -305,9 +426,11 @@ def tornado(key: str, stated: float, swings: Mapping[str, tuple[float, float]], 
     first = frame.iloc[0]
     words = {
         language: {
-            "zh": "敏感性图：影响最大的是{}，使{}在 {} 之间变动。", "en": "Sensitivity: {} matters most; it moves {} over {}.",
+            "zh": "敏感性图：影响最大的是{}，使{}在 {} 之间变动。",
+            "en": "Sensitivity: {} matters most; it moves {} over {}.",
         }[language].format(
-            localise(first["item"], language), term(key).name(language),
+            localise(first["item"], language),
+            term(key).name(language),
             term(key).interval(first.low, first.high, language),
         )
         for language in LANGUAGES
@@ -316,40 +439,63 @@ def tornado(key: str, stated: float, swings: Mapping[str, tuple[float, float]], 
 
 
 def scatter(
-    x: tuple[str, ArrayLike], y: tuple[str, ArrayLike], labels: Sequence[str] | None = None, *,
-    line: bool = False, at: tuple[Any, Any] | None = None,
+    x: tuple[str, ArrayLike],
+    y: tuple[str, ArrayLike],
+    labels: Sequence[str] | None = None,
+    *,
+    line: bool = False,
+    at: tuple[Any, Any] | None = None,
 ) -> Figure:
     """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``."""
     frame = pd.DataFrame({"x": np.asarray(x[1], float), "y": np.asarray(y[1], float)})
     if labels is not None:
         frame["label"] = [f"name:{key}" for key in labels]
     axes = {
-        "x": alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]), scale=alt.Scale(zero=False, padding=14)),
-        "y": alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=alt.Scale(zero=False, padding=14)),
+        "x": alt.X(
+            "x:Q", title=f"term:{x[0]}", axis=_axis(x[0]), scale=alt.Scale(zero=False, padding=14)
+        ),
+        "y": alt.Y(
+            "y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=alt.Scale(zero=False, padding=14)
+        ),
     }
-    tips = [alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
-            alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0]))]
+    tips = [
+        alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
+        alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0])),
+    ]
     layers: list[Any] = []
     if line:
-        layers.append(alt.Chart(frame).mark_line(color=SERIES[0], strokeWidth=2).encode(**axes, order="x:Q"))
-    layers.append(alt.Chart(frame).mark_point(filled=True, size=64, color=SERIES[0], opacity=1).encode(
-        **axes, tooltip=tips))
+        layers.append(
+            alt.Chart(frame).mark_line(color=SERIES[0], strokeWidth=2).encode(**axes, order="x:Q")
+        )
+    layers.append(
+        alt.Chart(frame)
+        .mark_point(filled=True, size=64, color=SERIES[0], opacity=1)
+        .encode(**axes, tooltip=tips)
+    )
     if labels is not None:
-        layers.append(alt.Chart(frame).mark_text(align="left", dx=8, dy=-6).encode(**axes, text="label:N"))
+        layers.append(
+            alt.Chart(frame).mark_text(align="left", dx=8, dy=-6).encode(**axes, text="label:N")
+        )
     if at is not None:
         here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:最优¦best"}])
         layers += [
-            alt.Chart(here).mark_point(filled=True, size=140, color=MARK, shape="diamond", opacity=1).encode(
-                x="x:Q", y="y:Q"),
-            alt.Chart(here).mark_text(align="left", dx=10, dy=-8, color=MARK, fontWeight="bold").encode(
-                x="x:Q", y="y:Q", text="t:N"),
+            alt.Chart(here)
+            .mark_point(filled=True, size=140, color=MARK, shape="diamond", opacity=1)
+            .encode(x="x:Q", y="y:Q"),
+            alt.Chart(here)
+            .mark_text(align="left", dx=10, dy=-8, color=MARK, fontWeight="bold")
+            .encode(x="x:Q", y="y:Q", text="t:N"),
         ]
     words = {
         language: {
-            "zh": "散点图：{} 个点，{}在 {} 之间，{}在 {} 之间。", "en": "Scatter of {} points: {} over {}, {} over {}.",
+            "zh": "散点图：{} 个点，{}在 {} 之间，{}在 {} 之间。",
+            "en": "Scatter of {} points: {} over {}, {} over {}.",
         }[language].format(
-            len(frame), term(x[0]).name(language), term(x[0]).interval(frame.x.min(), frame.x.max(), language),
-            term(y[0]).name(language), term(y[0]).interval(frame.y.min(), frame.y.max(), language),
+            len(frame),
+            term(x[0]).name(language),
+            term(x[0]).interval(frame.x.min(), frame.x.max(), language),
+            term(y[0]).name(language),
+            term(y[0]).interval(frame.y.min(), frame.y.max(), language),
         )
         for language in LANGUAGES
     }
@@ -386,12 +532,12 @@ def localise(spec: Any, language: Language) -> Any:
 
 def in_lab(figure: Figure, title: Mapping[str, str]) -> dict[str, Any]:
     """The figure as JupyterLab draws it by itself, in the language of ``O2O_LANG`` (zh by default)."""
-    language = cast(Language, "en" if os.environ.get("O2O_LANG", "zh").startswith("en") else "zh")
+    language: Language = "en" if os.environ.get("O2O_LANG", "zh").startswith("en") else "zh"
     spec = localise(figure.spec, language)
     return {VEGALITE: spec | {"title": title[language], "description": figure.alt[language]}}
 
 
-def _figure(chart: Any, words: dict[str, str], frame: pd.DataFrame) -> Figure:
+def _figure(chart: Any, words: dict[Language, str], frame: pd.DataFrame) -> Figure:
     with alt.data_transformers.enable("default", max_rows=None):
         spec = chart.to_dict()
     spec["config"] = CONFIG
@@ -449,8 +595,10 @@ def _tick(key: str, language: Language) -> str:
     size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
     steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]
     (big, bigger), (small, smaller) = steps
-    return (f"{size} >= {big:.0f} ? {number.format(int(big), bigger)} : {size} >= {small:.0f} ? "
-            f"{number.format(int(small), smaller)} : {plain}")
+    return (
+        f"{size} >= {big:.0f} ? {number.format(int(big), bigger)} : {size} >= {small:.0f} ? "
+        f"{number.format(int(small), smaller)} : {plain}"
+    )
 
 
 def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: float = 1.5) -> Any:
@@ -459,14 +607,24 @@ def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: floa
     return mark.encode(x="x:Q") if axis == "x" else mark.encode(y="y:Q")
 
 
-def _note(axis: str, value: float, text: str, edge: float | None, colour: str = MUTED, drop: int = 0) -> Any:
+def _note(
+    axis: str, value: float, text: str, edge: float | None, colour: str = MUTED, drop: int = 0
+) -> Any:
     if axis == "x":
         data = pd.DataFrame({"x": [value], "t": [text]})
-        return alt.Chart(data).mark_text(align="left", baseline="top", dx=5, dy=2 + drop, color=colour,
-                                         fontWeight="bold").encode(x="x:Q", y=alt.value(0), text="t:N")
+        return (
+            alt.Chart(data)
+            .mark_text(
+                align="left", baseline="top", dx=5, dy=2 + drop, color=colour, fontWeight="bold"
+            )
+            .encode(x="x:Q", y=alt.value(0), text="t:N")
+        )
     data = pd.DataFrame({"x": [edge], "y": [value], "t": [text]})
-    return alt.Chart(data).mark_text(align="right", baseline="bottom", dy=-3, color=colour).encode(
-        x="x:Q", y="y:Q", text="t:N")
+    return (
+        alt.Chart(data)
+        .mark_text(align="right", baseline="bottom", dy=-3, color=colour)
+        .encode(x="x:Q", y="y:Q", text="t:N")
+    )
 
 
 def _pair(words: tuple[str, str], key: str, value: float) -> str:
@@ -480,7 +638,13 @@ def _crossings(x: Array, y: Array) -> Array:
 
 
 def _say_curve(
-    language: Language, x_key: str, x: Array, y_key: str, ys: Mapping[str, ArrayLike], flip: Any, step: bool
+    language: Language,
+    x_key: str,
+    x: Array,
+    y_key: str,
+    ys: Mapping[str, ArrayLike],
+    flip: Any,
+    step: bool,
 ) -> str:
     about_x, about_y = term(x_key), term(y_key)
     parts = []
@@ -490,25 +654,44 @@ def _say_curve(
         ends = [about_y.format(line[i], language) for i in (0, -1)]
         peak = int(np.nanargmax(line))
         inner = 0 < peak < len(line) - 1
-        parts.append({
-            "zh": f"{term(key).zh}由 {ends[0]} 变为 {ends[1]}"
-                  + (f"，在 {about_x.format(x[peak], 'zh')} 处最高（{about_y.format(line[peak], 'zh')}）" if inner else ""),
-            "en": f"{term(key).en} goes from {ends[0]} to {ends[1]}"
-                  + (f", highest at {about_x.format(x[peak], 'en')} ({about_y.format(line[peak], 'en')})" if inner else ""),
-        }[language])
+        parts.append(
+            {
+                "zh": f"{term(key).zh}由 {ends[0]} 变为 {ends[1]}"
+                + (
+                    f"，在 {about_x.format(x[peak], 'zh')} 处最高（{about_y.format(line[peak], 'zh')}）"
+                    if inner
+                    else ""
+                ),
+                "en": f"{term(key).en} goes from {ends[0]} to {ends[1]}"
+                + (
+                    f", highest at {about_x.format(x[peak], 'en')} ({about_y.format(line[peak], 'en')})"
+                    if inner
+                    else ""
+                ),
+            }[language]
+        )
     span = about_x.interval(float(x.min()), float(x.max()), language)
-    shape = {"zh": "阶梯图" if step else "折线图", "en": "Step chart" if step else "Line chart"}[language]
-    turn = "" if flip is None or not np.isfinite(_stated(flip)) else {
-        "zh": f"；转折点为 {about_x.format(_stated(flip), 'zh')}",
-        "en": f"; the answer flips at {about_x.format(_stated(flip), 'en')}",
-    }[language]
+    shape = {"zh": "阶梯图" if step else "折线图", "en": "Step chart" if step else "Line chart"}[
+        language
+    ]
+    turn = (
+        ""
+        if flip is None or not np.isfinite(_stated(flip))
+        else {
+            "zh": f"；转折点为 {about_x.format(_stated(flip), 'zh')}",
+            "en": f"; the answer flips at {about_x.format(_stated(flip), 'en')}",
+        }[language]
+    )
     if language == "zh":
         return f"{shape}：{about_x.zh}取 {span} 时，" + "；".join(parts) + turn + "。"
     return f"{shape}: over {about_x.en} of {span}, " + "; ".join(parts) + turn + "."
 
 
 def _say_compare(language: Language, frame: pd.DataFrame, axis: str) -> str:
-    parts = [f"{localise(row['item'], language)} {term(axis).format(row['y'], language)}" for _, row in frame.iterrows()]
+    parts = [
+        f"{localise(row['item'], language)} {term(axis).format(row['y'], language)}"
+        for _, row in frame.iterrows()
+    ]
     if language == "zh":
         return f"条形图（{term(axis).zh}）：" + "；".join(parts) + "。"
     return f"Bar chart of {term(axis).en}: " + "; ".join(parts) + "."
@@ -516,9 +699,16 @@ def _say_compare(language: Language, frame: pd.DataFrame, axis: str) -> str:
 
 def _say_map(language: Language, x: str, xs: Array, y: str, ys: Array, z: str, zs: Array) -> str:
     share = float(np.mean(zs > 0))
-    spans = term(x).interval(xs.min(), xs.max(), language), term(y).interval(ys.min(), ys.max(), language)
+    spans = (
+        term(x).interval(xs.min(), xs.max(), language),
+        term(y).interval(ys.min(), ys.max(), language),
+    )
     if language == "zh":
-        return (f"决策图：横轴{term(x).zh}（{spans[0]}），纵轴{term(y).zh}（{spans[1]}）；"
-                f"{share:.0%} 的组合在分界线有利的一侧（{term(z).zh}）。")
-    return (f"Decision map: {term(x).en} ({spans[0]}) across, {term(y).en} ({spans[1]}) up; "
-            f"{share:.0%} of the combinations lie on the favourable side of the line ({term(z).en}).")
+        return (
+            f"决策图：横轴{term(x).zh}（{spans[0]}），纵轴{term(y).zh}（{spans[1]}）；"
+            f"{share:.0%} 的组合在分界线有利的一侧（{term(z).zh}）。"
+        )
+    return (
+        f"Decision map: {term(x).en} ({spans[0]}) across, {term(y).en} ({spans[1]}) up; "
+        f"{share:.0%} of the combinations lie on the favourable side of the line ({term(z).en})."
+    )

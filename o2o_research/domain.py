@@ -56,7 +56,7 @@ class Interval:
         """The nearest allowed value; an open end is approached, not reached."""
         low = np.nextafter(self.low, np.inf) if self.low_open else self.low
         high = np.nextafter(self.high, -np.inf) if self.high_open else self.high
-        return np.clip(np.asarray(value, dtype=float), low, high)
+        return np.asarray(np.clip(np.asarray(value, dtype=float), low, high))
 
     def __str__(self) -> str:
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"

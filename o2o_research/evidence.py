@@ -105,8 +105,11 @@ def evidence(case: str) -> Evidence:
             case=case,
             question=Text(**raw["question"]),
             article=Article(
-                zh=article["zh"], en=article["en"], outlet=Text(**article["outlet"]),
-                author=article["author"], date=article["date"],
+                zh=article["zh"],
+                en=article["en"],
+                outlet=Text(**article["outlet"]),
+                author=article["author"],
+                date=article["date"],
             ),
             facts={
                 key: Fact(key, Text(fact["zh"], fact["en"]), fact.get("value"))

@@ -161,7 +161,9 @@ def find(
     """
     values = np.atleast_1d(np.asarray(value, dtype=float))
     if values.ndim != 1:
-        raise CaseError(f"finding {name!r}: a number or one row of draws is wanted, got {values.shape}")
+        raise CaseError(
+            f"finding {name!r}: a number or one row of draws is wanted, got {values.shape}"
+        )
     stated = float(values[0])
     if values.size > 1 and low is None:
         # inverted_cdf picks a draw, so an interval may end at infinity and never at nan.
@@ -173,9 +175,14 @@ def find(
         raise CaseError(f"finding {name!r}: interval {low} to {high} does not run upwards")
     about = term(name)
     _record(name)
-    finding = Finding(about, stated, f"f-{name}", low, high, basis or ("exact" if low is None else "sample"))
+    finding = Finding(
+        about, stated, f"f-{name}", low, high, basis or ("exact" if low is None else "sample")
+    )
     bundle = {
-        "name": name, "value": _number(stated), "low": _number(low), "high": _number(high),
+        "name": name,
+        "value": _number(stated),
+        "low": _number(low),
+        "high": _number(high),
         "basis": finding.basis,
     }
     text = " = ".join([name, about.format(stated, "en")])
@@ -234,14 +241,19 @@ def judge(
             raise CaseError(f"judge {claim}: a rule, < or >, and a threshold are wanted")
         verdict = decide(finding, rule, at)
     bundle = {
-        "claim": claim, "verdict": verdict, "finding": finding and finding.term.key,
-        "rule": rule, "threshold": _number(at),
+        "claim": claim,
+        "verdict": verdict,
+        "finding": finding and finding.term.key,
+        "rule": rule,
+        "threshold": _number(at),
         "threshold_finding": threshold.term.key if isinstance(threshold, Finding) else None,
-        "zh": zh, "en": en,
+        "zh": zh,
+        "en": en,
     }
     names = VERDICT_NAMES[verdict]
     _show(
-        {VERDICT: bundle}, f"{claim}: {names[1]}. {en}",
+        {VERDICT: bundle},
+        f"{claim}: {names[1]}. {en}",
         markdown=f"**{claim} {names[0]}** {zh}\n\n**{claim} {names[1]}.** {en}",
     )
     return verdict
@@ -270,7 +282,9 @@ class Record:
             "parameters": dict(self.parameters),
             "findings": {
                 name: {
-                    "value": _number(f.value), "low": _number(f.low), "high": _number(f.high),
+                    "value": _number(f.value),
+                    "low": _number(f.low),
+                    "high": _number(f.high),
                     "basis": f.basis,
                 }
                 for name, f in self.findings.items()
@@ -316,9 +330,12 @@ def read(notebook: Any) -> Record:
             names.add(key)
         if kind == FINDING:
             findings[content["name"]] = Finding(
-                term(content["name"]), float(content["value"]), f"f-{content['name']}",
+                term(content["name"]),
+                float(content["value"]),
+                f"f-{content['name']}",
                 None if content["low"] is None else float(content["low"]),
-                None if content["high"] is None else float(content["high"]), content["basis"],
+                None if content["high"] is None else float(content["high"]),
+                content["basis"],
             )
         elif kind == VERDICT:
             verdicts[content["claim"]] = content
@@ -363,4 +380,4 @@ def _show(data: dict[str, Any], text: str, markdown: str | None = None) -> None:
 
     if markdown is not None:
         data = data | {"text/markdown": markdown}
-    display(data | {"text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
+    display(data | {"text/plain": text}, raw=True)

@@ -81,7 +81,9 @@ class Term:
         if isinstance(value, str):
             return value
         if isinstance(value, list | tuple):
-            return ("、" if language == "zh" else ", ").join(self.format(v, language) for v in value)
+            return ("、" if language == "zh" else ", ").join(
+                self.format(v, language) for v in value
+            )
         return "".join(self._parts(float(value), language))
 
     def interval(self, low: float, high: float, language: Language) -> str:
@@ -101,7 +103,9 @@ class Term:
         if name in ("元", "yuan") and math.isfinite(size):
             for magnitude, word in _MAGNITUDES[language]:
                 if size >= magnitude:
-                    return (f" {word}{name}" if language == "zh" else f" {word} {name}"), 1 / magnitude
+                    return (
+                        f" {word}{name}" if language == "zh" else f" {word} {name}"
+                    ), 1 / magnitude
         if name in ("%", ""):
             return name, self.unit.scale
         return f" {name}", self.unit.scale
@@ -114,7 +118,7 @@ class Term:
         shown = value * scale
         digits = self.digits
         if scale < 1:  # a scaled-down amount keeps four figures
-            digits = max(0, 3 - int(math.floor(math.log10(abs(shown) or 1))))
+            digits = max(0, 3 - math.floor(math.log10(abs(shown) or 1)))
         text = f"{shown:,.{digits}f}"
         if float(text.replace(",", "")) == 0:
             text = text.lstrip("-")

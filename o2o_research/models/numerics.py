@@ -71,8 +71,13 @@ def minimise(
     if method == "L-BFGS-B":
         options |= {"gtol": tolerance, "maxfun": 20 * max_steps}
     result = optimize.minimize(
-        objective, np.asarray(start, float), jac=gradient, bounds=bounds,
-        constraints=constraints, method=method, options=options,
+        objective,
+        np.asarray(start, float),
+        jac=gradient,
+        bounds=bounds,
+        constraints=constraints,
+        method=method,
+        options=options,
     )
     if not result.success or not np.isfinite(result.fun):
         raise NotConverged(f"{what}: {result.message} (after {result.nit} steps)")
@@ -94,7 +99,12 @@ def root(f: Callable[[float], float], low: float, high: float, *, what: str = "r
 
 
 def maximise_scalar(
-    f: Callable[[Array], Array], low: float, high: float, *, points: int = 257, what: str = "maximise"
+    f: Callable[[Array], Array],
+    low: float,
+    high: float,
+    *,
+    points: int = 257,
+    what: str = "maximise",
 ) -> float:
     """Argmax of ``f`` (vectorised) on [low, high]: a grid with both ends, then refined.
 
@@ -109,7 +119,9 @@ def maximise_scalar(
     left, right = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
     result = optimize.minimize_scalar(
         lambda x: -float(np.asarray(f(np.array([x])), float)[0]),
-        bounds=(left, right), method="bounded", options={"xatol": 1e-10},
+        bounds=(left, right),
+        method="bounded",
+        options={"xatol": 1e-10},
     )
     if not result.success:
         raise NotConverged(f"{what}: {result.message}")
@@ -125,4 +137,4 @@ def hessian(gradient: Callable[[Array], Array], at: Array, step: float = 1e-5) -
         for h, e in zip(steps, np.eye(at.size), strict=True)
     ]
     matrix = np.array(rows)
-    return (matrix + matrix.T) / 2
+    return np.asarray((matrix + matrix.T) / 2)

@@ -1,0 +1,296 @@
+"""``o2o``: the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from o2o_research import __version__, cases
+from o2o_research.errors import CaseError, O2OError, PublishError, RunError
+from o2o_research.terms import LANGUAGES, Language, term
+
+FORMATS = ("html", "pdf")
+
+app = typer.Typer(
+    help="O2O research: cases, their parameters, and the reports made from them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `o2o list` names it.")]
+Languages = Annotated[
+    str, typer.Option("--lang", help="Languages of the report, comma-separated: zh, en.")
+]
+Formats = Annotated[
+    str, typer.Option("--format", help="Formats of the report, comma-separated: html, pdf.")
+]
+
+
+def main() -> None:
+    """Run the command line; a user's error is one message and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        err.print("o2o: interrupted")
+        sys.exit(130)
+    except O2OError as error:
+        err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1 if isinstance(error, RunError | PublishError) else 2)
+
+
+@app.command("list")
+def list_cases() -> None:
+    """List the cases: their article, claims, parameters, and whether a report is built."""
+    table = Table("case", "article", "date", "claims", "parameters", "report", box=None)
+    for name in cases.case_names():
+        case = cases.case(name)
+        article, built = case.evidence.article, cases.home() / "reports" / name
+        table.add_row(
+            name,
+            f"{article.zh}\n[dim]{article.en}[/]",
+            str(article.date),
+            str(len(case.evidence.claims)),
+            str(len(case.defaults)),
+            str(built) if any(built.glob("*.html")) else "[dim]not built[/]",
+        )
+    out.print(table)
+
+
+@app.command()
+def params(
+    name: CaseName,
+    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "en",
+) -> None:
+    """Show a case's parameters: value, what is allowed, plausible range, and where it comes from."""
+    language = _languages(lang)[0]
+    case = cases.case(name)
+    table = Table("parameter", "value", "allowed", "plausible", "origin", "meaning", box=None)
+    for key, value in case.defaults.items():
+        about, origin = term(key), case.evidence.origins[key]
+        plausible = (
+            ""
+            if origin.low is None or origin.high is None
+            else about.interval(origin.low, origin.high, language)
+        )
+        table.add_row(
+            key,
+            "" if value == "" else json.dumps(value, ensure_ascii=False, default=str),
+            escape(str(about.domain or " | ".join(about.options) or "")),
+            plausible,
+            origin.kind,
+            about.label(language),
+        )
+    out.print(table)
+
+
+@app.command()
+def run(
+    name: CaseName,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="YAML file of parameters.")
+    ] = None,
+    parameter: Annotated[
+        list[tuple[str, str]] | None,
+        typer.Option(
+            "-p", "--parameter", metavar="NAME VALUE", help="Set one parameter; may be repeated."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Your own log: CSV or Parquet, a path or a glob.")
+    ] = None,
+    lang: Languages = "zh,en",
+    formats: Formats = "html,pdf",
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; reports/CASE by default.")
+    ] = None,
+) -> None:
+    """Run a case with its defaults, a file's values and single ones, and publish it."""
+    languages, wanted = _languages(lang), _formats(formats)
+    given = list(parameter or [])
+    if data is not None:
+        given.append((_data_parameter(name), data))
+    values = cases.parameters(name, file, given)
+    _run(name, values, folder, languages, wanted)
+
+
+@app.command()
+def report(lang: Languages = "zh,en", formats: Formats = "html,pdf") -> None:
+    """Build the reports of every case with its default parameters."""
+    languages, wanted = _languages(lang), _formats(formats)
+    names = cases.case_names()
+    values = {name: cases.parameters(name) for name in names}
+    failed = []
+    for name in names:
+        try:
+            _run(name, values[name], None, languages, wanted)
+        except (RunError, PublishError) as error:
+            failed.append(name)
+            err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
+    if failed:
+        again = "; ".join(f"o2o run {name}" for name in failed)
+        raise RunError(f"{len(failed)} of {len(names)} reports failed; to run just those: {again}")
+
+
+@app.command()
+def schema(name: CaseName) -> None:
+    """Print a JSON Schema of a case's parameters, for editors."""
+    typer.echo(json.dumps(cases.schema(name), ensure_ascii=False, indent=2))
+
+
+@app.command()
+def doctor() -> None:
+    """Check what a report needs: packages, kernel, fonts, pandoc, Typst, a writable folder."""
+    table = Table("check", "found", box=None)
+    broken = 0
+    for what, look in _checks().items():
+        try:
+            table.add_row(what, f"[green]ok[/]  {escape(look())}")
+        except Exception as error:
+            broken += 1
+            table.add_row(what, f"[red]missing[/]  {escape(str(error))}")
+    out.print(table)
+    if broken:
+        raise RunError(f"{broken} of {len(_checks())} checks failed")
+
+
+def _run(
+    name: str,
+    values: cases.Parameters,
+    folder: Path | None,
+    languages: tuple[Language, ...],
+    formats: tuple[str, ...],
+) -> None:
+    from o2o_research.execution import run as execute
+
+    done = execute(
+        name, values, folder, languages=languages, formats=formats, progress=sys.stderr.isatty()
+    )
+    out.print(
+        f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "
+        f"{done.seconds:.1f} s"
+    )
+    for path in done.reports:
+        out.print(f"  {path}", soft_wrap=True)
+
+
+def _data_parameter(name: str) -> str:
+    keys = [key for key in cases.case(name).defaults if term(key).unit.en == "file"]
+    if len(keys) != 1:
+        raise CaseError(
+            f"{name}: --data wants a case with one data parameter; this one has {keys or 'none'}"
+        )
+    return keys[0]
+
+
+def _languages(text: str) -> tuple[Language, ...]:
+    return cast(tuple[Language, ...], _chosen(text, LANGUAGES, "--lang"))
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    return _chosen(text, FORMATS, "--format")
+
+
+def _chosen(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for part in chosen:
+        if part not in known:
+            raise CaseError(
+                f"{option} {part!r}: one or more of {', '.join(known)} is wanted, comma-separated"
+            )
+    return chosen
+
+
+def _checks() -> dict[str, Callable[[], str]]:
+    def packages() -> str:
+        from o2o_research.execution.runs import LIBRARIES
+
+        missing = []
+        for library in LIBRARIES:
+            try:
+                version(library)
+            except PackageNotFoundError:
+                missing.append(library)
+        if missing:
+            raise RuntimeError(f"not installed: {', '.join(missing)}; run 'make'")
+        return f"{len(LIBRARIES)} packages"
+
+    def kernel() -> str:
+        from jupyter_client.kernelspec import KernelSpecManager
+
+        return str(KernelSpecManager().get_kernel_spec("python3").argv[0])
+
+    def fonts() -> str:
+        from o2o_research.publishing import fonts as shipped
+
+        return ", ".join(path.name for path in shipped.files())
+
+    def pandoc() -> str:
+        import pypandoc
+
+        return str(pypandoc.get_pandoc_version())
+
+    def typst() -> str:
+        import typst
+
+        typst.compile(b"= ok", ignore_system_fonts=True)
+        return version("typst")
+
+    def folder() -> str:
+        reports = cases.home() / "reports"
+        reports.mkdir(exist_ok=True)
+        probe = reports / ".doctor"
+        probe.touch()
+        probe.unlink()
+        return str(reports)
+
+    def every_case() -> str:
+        names = cases.case_names()
+        for name in names:
+            cases.parameters(name)
+        return ", ".join(names)
+
+    return {
+        "o2o_research": lambda: f"{__version__} on Python {sys.version.split()[0]}",
+        "packages": packages,
+        "Jupyter kernel": kernel,
+        "fonts": fonts,
+        "pandoc": pandoc,
+        "Typst": typst,
+        "reports folder": folder,
+        "cases": every_case,
+    }
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"o2o {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and leave."
+        ),
+    ] = False,
+) -> Any:
+    pass
+
+
+if __name__ == "__main__":
+    main()
