@@ -239,14 +239,13 @@ def declared(source: str) -> Parameters:
     """What a notebook's parameters cell declares: names and literal defaults, in order."""
     found: Parameters = {}
     for statement in ast.parse(source).body:
-        target = (
-            statement.targets[0]
-            if isinstance(statement, ast.Assign)
-            else getattr(statement, "target", None)
-        )
-        if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
-            raise CaseError(f"parameters cell: not 'name = value': {ast.unparse(statement)}")
-        found[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=key)], value=value):
+                found[key] = ast.literal_eval(value)
+            case ast.AnnAssign(target=ast.Name(id=key), value=ast.expr() as value):
+                found[key] = ast.literal_eval(value)
+            case _:
+                raise CaseError(f"parameters cell: not 'name = value': {ast.unparse(statement)}")
     return found
 
 

@@ -379,7 +379,7 @@ def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> 
     ).properties(height=240)
     above = float(np.mean(values >= pivot))
     middle = float(np.median(values))
-    words = {
+    words: dict[Language, str] = {
         "zh": f"分布图：{term(key).name('zh')}的中位数为 {term(key).format(middle, 'zh')}，"
         f"{above:.0%} 不低于 {term(key).format(pivot, 'zh')}。",
         "en": f"Distribution: the median of {term(key).en} is {term(key).format(middle, 'en')}; "

@@ -364,7 +364,7 @@ def _record(name: str) -> None:
 def _execution() -> int:
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return -1 if shell is None else int(shell.execution_count)
 
 
@@ -380,4 +380,4 @@ def _show(data: dict[str, Any], text: str, markdown: str | None = None) -> None:
 
     if markdown is not None:
         data = data | {"text/markdown": markdown}
-    display(data | {"text/plain": text}, raw=True)
+    display(data | {"text/plain": text}, raw=True)  # type: ignore[no-untyped-call]

@@ -89,14 +89,14 @@ class Term:
     def interval(self, low: float, high: float, language: Language) -> str:
         """Both ends with one unit: ``3.1–4.5 元``; ``−2 to 4 yuan`` where a sign would jar."""
         size = max(abs(v) for v in (low, high) if math.isfinite(v)) if low != high else abs(low)
-        unit, shown = self._scale(size, language)
-        ends = [self._digits(v, shown) for v in (low, high)]
+        unit, scale = self._scale(size, language)
+        ends = [self._digits(v, scale, size) for v in (low, high)]
         join = {"zh": " 至 ", "en": " to "}[language] if min(low, high) < 0 else "–"
         return join.join(ends) + unit
 
     def _parts(self, value: float, language: Language) -> tuple[str, str]:
         unit, scale = self._scale(abs(value), language)
-        return self._digits(value, scale), unit
+        return self._digits(value, scale, abs(value)), unit
 
     def _scale(self, size: float, language: Language) -> tuple[str, float]:
         name = self.unit.name(language)
@@ -110,15 +110,15 @@ class Term:
             return name, self.unit.scale
         return f" {name}", self.unit.scale
 
-    def _digits(self, value: float, scale: float) -> str:
+    def _digits(self, value: float, scale: float, size: float) -> str:
         if math.isnan(value):
             return "—"
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
         shown = value * scale
         digits = self.digits
-        if scale < 1:  # a scaled-down amount keeps four figures
-            digits = max(0, 3 - math.floor(math.log10(abs(shown) or 1)))
+        if scale < 1:  # an amount in 万 or million keeps four figures
+            digits = max(0, 3 - math.floor(math.log10(size * scale)))
         text = f"{shown:,.{digits}f}"
         if float(text.replace(",", "")) == 0:
             text = text.lstrip("-")

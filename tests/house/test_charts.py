@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import vl_convert
+
+from o2o_research import charts
+from o2o_research.charts import Figure, Table, compare, curve, decision_map, localise, scatter, spread, tornado
+
+CJK = re.compile(r"[\u3400-\u9fff]")
+X = np.linspace(20.0, 120.0, 11)
+DRAWS = np.linspace(0.5, 1.5, 21)
+FIGURES: dict[str, Figure] = {
+    "curve": curve(("ticket", X), {"dine_in": X[:, None] * DRAWS - 40, "platform_delivery": 0.5 * X - 20},
+                   y="order_contribution", flip=40.0, at=68.0, zero=True, level=10.0),
+    "step": curve(("ticket", X), {"order_contribution": X // 30}, step=True),
+    "compare": compare({"dine_in": DRAWS, "platform_delivery": -3.0}, "order_contribution", level=0.5),
+    "map": decision_map(("ticket", X), ("commission_share", np.linspace(0, 0.4, 9)),
+                        ("order_contribution", X[None, :] * (0.2 - np.linspace(0, 0.4, 9))[:, None]), at=(68, 0.15)),
+    "spread": spread("order_contribution", np.sin(np.arange(500.0)), level=0.2),
+    "tornado": tornado("order_contribution", 3.0, {"ticket": (1.0, 5.0), "delivery_fee": (2.0, 4.0)}),
+    "scatter": scatter(("ticket", X[:3]), ("order_contribution", [1.0, 2.0, 3.0]),
+                       ["dine_in", "platform_delivery", "direct_delivery"], line=True, at=(40, 2)),
+}  # fmt: skip
+
+each_figure = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES.keys())
+
+
+def texts(spec: Any) -> str:
+    return json.dumps(spec, ensure_ascii=False)
+
+
+@each_figure
+def test_a_figure_speaks_one_language_at_a_time(figure: Figure) -> None:
+    assert not CJK.search(texts(localise(figure.spec, "en")).replace("亿", "").replace("万", ""))
+    assert CJK.search(texts(localise(figure.spec, "zh")))
+    for language in ("zh", "en"):
+        assert not re.search(r'"(term|name|value|axis|text|flag):', texts(localise(figure.spec, language)))
+
+
+@each_figure
+def test_a_figure_renders_without_a_browser(figure: Figure) -> None:
+    svg = vl_convert.vegalite_to_svg(localise(figure.spec, "zh"), vl_version="5.20")
+    assert svg.count("<text") > 3
+    assert "NaN" not in svg
+    assert "undefined" not in svg
+
+
+@each_figure
+def test_a_figure_says_in_words_what_it_shows(figure: Figure) -> None:
+    assert CJK.search(figure.alt["zh"])
+    assert not CJK.search(figure.alt["en"])
+    assert re.findall(r"[\d.]+", figure.alt["zh"].replace(",", "")) == re.findall(
+        r"[\d.]+\d|\d", figure.alt["en"].replace(",", "")
+    )
+
+
+@each_figure
+def test_the_same_data_give_the_same_bytes(figure: Figure) -> None:
+    again = json.loads(texts(figure.spec))
+    assert again == figure.spec
+
+
+def test_the_band_holds_the_middle_nine_tenths_of_the_draws() -> None:
+    frame = curve(("ticket", [1.0, 2.0]), {"order_contribution": np.tile(np.r_[5.0, np.arange(1, 101)], (2, 1))}).frame
+    assert frame.low.tolist() == [5.0, 5.0]
+    assert frame.high.tolist() == [95.0, 95.0]
+    assert frame.y.tolist() == [5.0, 5.0]
+
+
+def test_the_line_of_a_decision_map_lies_where_the_answer_turns() -> None:
+    x, y = np.linspace(0.0, 1.0, 11), np.linspace(0.0, 1.0, 11)
+    figure = decision_map(("ticket", x), ("commission_share", y), ("order_contribution", y[:, None] - x[None, :] - 0.05))
+    (border,) = [rows for rows in figure.spec["datasets"].values() if set(rows[0]) == {"x", "y"}]
+    assert [row["y"] for row in border] == pytest.approx([row["x"] + 0.05 for row in border])
+
+
+def test_not_a_number_becomes_a_gap_and_never_reaches_json() -> None:
+    figure = curve(("ticket", [1.0, 2.0, 3.0]), {"order_contribution": [1.0, np.nan, 3.0]})
+    assert "NaN" not in json.dumps(figure.spec)
+
+
+def test_a_table_writes_numbers_as_their_terms_say() -> None:
+    import pandas as pd
+
+    table = Table(pd.DataFrame({"dine_in": ["platform_delivery"], "commission_share": [0.15], "ticket": [68.0]}))
+    assert table.markdown("zh").splitlines() == [
+        "| 堂食 | 平台佣金率（%） | 客单价（元） |", "| :--- | ---: | ---: |", "| 平台配送 | 15 | 68 |",
+    ]  # fmt: skip
+
+
+def test_jupyterlab_draws_the_figure_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure, title = FIGURES["curve"], {"zh": "标题", "en": "Title"}
+    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "标题"
+    monkeypatch.setenv("O2O_LANG", "en")
+    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "Title"
