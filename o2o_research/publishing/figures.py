@@ -1,0 +1,99 @@
+"""Charts as pictures: one SVG a chart and language, for the page and for the PDF."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, lru_cache
+from html import unescape
+from importlib.resources import files
+from typing import Any
+
+import vl_convert
+from fontTools.ttLib import TTFont
+
+from o2o_research.charts import FONT, localise
+from o2o_research.errors import PublishError
+from o2o_research.terms import Language
+
+# The Vega-Lite that JupyterLab draws, too.
+VEGALITE = "5.20"
+
+
+@cache
+def fonts() -> str:
+    """The folder with the report fonts, made known to vl-convert."""
+    folder = str(files("o2o_research.publishing") / "fonts")
+    vl_convert.register_font_directory(folder)
+    return folder
+
+
+@cache
+def drawn(*, bold: bool) -> frozenset[int]:
+    """The code points that a report font can draw."""
+    path = f"{fonts()}/NotoSansSC-{'Bold' if bold else 'Regular'}.ttf"
+    with TTFont(path, lazy=True) as font:
+        return frozenset(font.getBestCmap())
+
+
+def check_glyphs(words: str, where: str, *, bold: bool = False) -> None:
+    """Refuse a character that the report fonts cannot draw, by name and place."""
+    for character in words:
+        if ord(character) not in drawn(bold=bold) and character not in "\n\t":
+            raise PublishError(missing(character, where, bold=bold))
+
+
+def missing(character: str, where: str, *, bold: bool = False) -> str:
+    from unicodedata import name
+
+    face = f"{FONT} {'Bold' if bold else 'Regular'}"
+    return f"{where}: no glyph for {character!r} (U+{ord(character):04X} {name(character, 'unnamed')}) in {face}"
+
+
+def specification(chart: dict[str, Any], language: Language) -> dict[str, Any]:
+    """The chart's Vega-Lite specification in a language; its text alternative stands outside it."""
+    spec: dict[str, Any] = localise(chart["spec"], language)
+    return spec | {"config": {**spec.get("config", {}), "aria": False}}
+
+
+def picture(chart: dict[str, Any], language: Language) -> str:
+    """The chart as SVG, its text in the report font."""
+    svg = _draw(json.dumps(specification(chart, language), ensure_ascii=False, sort_keys=True))
+    for attributes, words in re.findall(r"<text([^>]*)>([^<]*)<", svg):
+        bold = 'font-weight="bold"' in attributes
+        check_glyphs(unescape(words), f"figure {chart['name']}", bold=bold)
+    return svg
+
+
+@lru_cache(maxsize=256)
+def _draw(spec: str) -> str:
+    fonts()
+    try:
+        svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE, allowed_base_urls=[])
+    except ValueError as error:
+        raise PublishError(f"a figure cannot be drawn: {error}") from error
+    return _lean(svg)
+
+
+def _lean(svg: str) -> str:
+    """Without what a still picture has no use for: roles, hooks for scripts, empty paths."""
+    svg = re.sub(r' (?:aria-[a-z]+|role|class|pointer-events)="[^"]*"', "", svg)
+    svg = re.sub(r'<path d="" display="none"/>|<path d="M0,0h0v0h0Z"/>', "", svg)
+    previous = ""
+    while previous != svg:
+        previous, svg = svg, re.sub(r"<g[^<>]*></g>", "", svg)
+    return svg
+
+
+def inline(svg: str, name: str) -> str:
+    """The picture inside a page: its own ids, the page's fonts, as wide as there is room."""
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'url\(#([^)]+)\)', rf'url(#{name}-\1)', svg)
+    svg = re.sub(r' font-family="[^"]*"', "", svg)
+    return re.sub(r'^<svg xmlns="[^"]*" xmlns:xlink="[^"]*" version="1.1"', '<svg aria-hidden="true" focusable="false"', svg)
+
+
+@cache
+def runtime() -> str:
+    """Vega-Embed and all it needs, as one script."""
+    return str(vl_convert.javascript_bundle(vl_version=VEGALITE))
