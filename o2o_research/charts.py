@@ -153,11 +153,8 @@ def curve(
         scale=alt.Scale(domain=[x_values.min(), x_values.max()], nice=False),
     )
     y_axis = alt.Y("y:Q", title=f"term:{y_key}", axis=_axis(y_key), scale=alt.Scale(zero=zero))
-    colour = alt.Color(
-        "series:N",
-        scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-        legend=alt.Legend() if len(names) > 1 else None,
-    )
+    colours = alt.Scale(domain=names, range=list(SERIES[: len(names)]))
+    legend = alt.Legend(symbolType="stroke", symbolSize=500) if len(names) > 1 else None
     base = alt.Chart(frame)
     interpolate = "step-after" if step else "linear"
     layers: list[Any] = []
@@ -165,24 +162,30 @@ def curve(
         layers.append(
             base.transform_filter("isValid(datum.low)")
             .mark_area(opacity=0.16, interpolate=interpolate)
-            .encode(x=x_axis, y=alt.Y("low:Q", title=f"term:{y_key}"), y2="high:Q", color=colour)
+            .encode(
+                x=x_axis,
+                y=alt.Y("low:Q", title=f"term:{y_key}"),
+                y2="high:Q",
+                # Not color, so that the legend shows the lines and their dashes.
+                fill=alt.Fill("series:N", scale=colours, legend=None),
+            )
         )
     if zero:
         layers.append(_rule("y", 0.0, "#52606d", [1, 0], 1.0))
     if level is not None:
         layers += [
             _rule("y", _stated(level), MUTED, [5, 4]),
-            _note("y", _stated(level), f"value:{y_key}:{_stated(level)}", x_values.max()),
+            _note("y", _stated(level), f"value:{y_key}:{_stated(level)}"),
         ]
     layers.append(
         base.mark_line(strokeWidth=2.5, interpolate=interpolate).encode(
             x=x_axis,
             y=y_axis,
-            color=colour,
+            color=alt.Color("series:N", scale=colours, legend=legend),
             strokeDash=alt.StrokeDash(
                 "series:N",
                 scale=alt.Scale(domain=names, range=[list(d) for d in DASHES[: len(names)]]),
-                legend=None,
+                legend=legend,
             ),
             tooltip=[
                 alt.Tooltip("x:Q", title=f"term:{x_key}", format=_format(x_key)),
@@ -202,7 +205,6 @@ def curve(
                     "x",
                     _stated(value),
                     _pair(flag, x_key, _stated(value)),
-                    None,
                     colour_,
                     0 if value is flip else 16,
                 ),
@@ -211,7 +213,9 @@ def curve(
         language: _say_curve(language, x_key, x_values, y_key, ys, flip, step)
         for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers), words, frame)
+    # Else the fill's absent legend would take the lines' legend with it.
+    chart = alt.layer(*layers).resolve_legend(fill="independent")
+    return _figure(chart, words, frame)
 
 
 def compare(
@@ -276,7 +280,8 @@ def decision_map(
     """
     xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
     grid_x, grid_y = np.meshgrid(xs, ys)
-    half_x, half_y = np.diff(xs).mean() / 2, np.diff(ys).mean() / 2
+    # Cells overlap a little, or the page shows through between them.
+    half_x, half_y = 0.52 * np.diff(xs).mean(), 0.52 * np.diff(ys).mean()
     frame = pd.DataFrame(
         {
             "x": (grid_x - half_x).ravel(),
@@ -375,7 +380,7 @@ def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> 
             ),
         ),
         _rule("x", pivot, MARK, [4, 3]),
-        _note("x", pivot, f"value:{key}:{pivot}", None, MARK),
+        _note("x", pivot, f"value:{key}:{pivot}", MARK),
     ).properties(height=240)
     above = float(np.mean(values >= pivot))
     middle = float(np.median(values))
@@ -421,7 +426,7 @@ def tornado(
         ),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
         _rule("x", stated, MARK, [4, 3]),
-        _note("x", stated, f"value:{key}:{stated}", None, MARK),
+        _note("x", stated, f"value:{key}:{stated}", MARK),
     ).properties(height=max(90, 32 * len(frame)))
     first = frame.iloc[0]
     words = {
@@ -607,9 +612,7 @@ def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: floa
     return mark.encode(x="x:Q") if axis == "x" else mark.encode(y="y:Q")
 
 
-def _note(
-    axis: str, value: float, text: str, edge: float | None, colour: str = MUTED, drop: int = 0
-) -> Any:
+def _note(axis: str, value: float, text: str, colour: str = MUTED, drop: int = 0) -> Any:
     if axis == "x":
         data = pd.DataFrame({"x": [value], "t": [text]})
         return (
@@ -619,11 +622,11 @@ def _note(
             )
             .encode(x="x:Q", y=alt.value(0), text="t:N")
         )
-    data = pd.DataFrame({"x": [edge], "y": [value], "t": [text]})
+    data = pd.DataFrame({"y": [value], "t": [text]})
     return (
         alt.Chart(data)
         .mark_text(align="right", baseline="bottom", dy=-3, color=colour)
-        .encode(x="x:Q", y="y:Q", text="t:N")
+        .encode(x=alt.value("width"), y="y:Q", text="t:N")
     )
 
 
