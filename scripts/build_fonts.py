@@ -56,8 +56,12 @@ def build(source: Path, style: str) -> Path:
     font = TTFont(source, recalcTimestamp=False)
     options = Options(
         layout_features=["ccmp", "kern", "liga", "locl", "mark", "pwid"],
-        layout_scripts=["*"], hinting=False, notdef_outline=True, name_IDs=["*"],
-        drop_tables=["BASE", "vhea", "vmtx", "VORG", "gasp", "prep"], recalc_timestamp=False,
+        layout_scripts=["*"],
+        hinting=False,
+        notdef_outline=True,
+        name_IDs=["*"],
+        drop_tables=["BASE", "vhea", "vmtx", "VORG", "gasp", "prep"],
+        recalc_timestamp=False,
     )
     subsetter = Subsetter(options)
     subsetter.populate(unicodes=characters(encoding))
@@ -76,13 +80,18 @@ def _name(font: TTFont, style: str, weight: int) -> None:
     licence = {0, 5, 7, 8, 9, 11, 13, 14}
     names.names = [record for record in names.names if record.nameID in licence]
     for number, text in {
-        1: "Noto Sans SC", 2: style, 3: f"2.004;NotoSansSC-{style}", 4: f"Noto Sans SC {style}",
+        1: "Noto Sans SC",
+        2: style,
+        3: f"2.004;NotoSansSC-{style}",
+        4: f"Noto Sans SC {style}",
         6: f"NotoSansSC-{style}",
     }.items():
         names.setName(text, number, 3, 1, 0x409)
     bold = style == "Bold"
     font["OS/2"].usWeightClass = weight
-    font["OS/2"].fsSelection = font["OS/2"].fsSelection & ~0b1100001 | (0b100000 if bold else 0b1000000)
+    font["OS/2"].fsSelection = font["OS/2"].fsSelection & ~0b1100001 | (
+        0b100000 if bold else 0b1000000
+    )
     font["head"].macStyle = int(bold)
 
 

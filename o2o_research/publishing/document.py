@@ -18,7 +18,7 @@ from o2o_research import __version__, cases, narrative
 from o2o_research.errors import PublishError
 from o2o_research.evidence import Evidence, Origin, bibliography, evidence
 from o2o_research.narrative import VERDICT_NAMES, Finding, Record
-from o2o_research.publishing import contents, figures, pandoc
+from o2o_research.publishing import contents, fonts, pandoc
 from o2o_research.publishing.contents import PROSE, Item
 from o2o_research.publishing.pandoc import (
     LINE_BREAK,
@@ -41,7 +41,7 @@ from o2o_research.publishing.words import MONTHS, word
 from o2o_research.terms import Language, did_you_mean, term
 
 SAFE = ("#", "https://", "http://", "mailto:")
-_BOLD = {"badge", "number", "kind"}
+_BOLD = {"badge", "numeral", "kind"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class _Composer:
     links: list[tuple[str, str]] = field(default_factory=list)
     cited: dict[str, int] = field(default_factory=dict)
     headings: int = 0
+    appendices: int = 0
 
     @cached_property
     def about(self) -> Evidence:
@@ -115,7 +116,7 @@ class _Composer:
         title = self._title(parsed)
         summary = [block for item, part in parsed if item.summary for block in self._show(item, part)]
         front = [
-            div([para([text(self._article())])], "article"),
+            div([para(self._article())], "article"),
             heading(2, [text(self.word("summary"))], "summary"),
             div([para([text(self.about.question[self.language])])], "question"),
             *[block for block in summary if not _is_heading(block, 2)],
@@ -208,14 +209,15 @@ class _Composer:
 
     # ── front ─────────────────────────────────────────────────────────────────────────────────
 
-    def _article(self) -> str:
+    def _article(self) -> Nodes:
         article = self.about.article
-        date = article.date
-        return self.word(
-            "about", title=article[self.language], author=article.author,
-            outlet=article.outlet[self.language],
-            date=self.word("date", date, month=MONTHS[date.month - 1]),
-        )
+        day = self.word("date", article.date, month=MONTHS[article.date.month - 1])
+        pieces = self.word(
+            "about", title=article[self.language], author=f"|{article.author}|",
+            outlet=article.outlet[self.language], date=day,
+        ).split("|")
+        before, author, after = (text(piece) for piece in pieces)
+        return [before, span([author], lang=_script(article.author)), after]
 
     def _verdicts(self, parsed: list[tuple[Item, Nodes]]) -> Nodes:
         rows = []
@@ -268,7 +270,7 @@ class _Composer:
         return {"t": "Table", "c": [pandoc.attributes(key, "data"), caption, columns, head, bodies, foot]}
 
     def _caption(self, key: str, bundle: dict[str, Any]) -> Nodes:
-        return [span([text(self.labels[key])], "number"), SPACE, text(bundle["title"][self.language])]
+        return [span([text(self.labels[key])], "numeral"), SPACE, text(bundle["title"][self.language])]
 
     def _verdict(self, item: Item, part: Nodes) -> Node:
         bundle = item.content
@@ -299,6 +301,12 @@ class _Composer:
 
     # ── appendices ────────────────────────────────────────────────────────────────────────────
 
+    def _appendix(self, key: str) -> Node:
+        """The heading of the next appendix."""
+        self.appendices += 1
+        letter = chr(ord("A") + self.appendices - 1)
+        return heading(2, [text(self.word("appendix", letter, self.word(key)))], key)
+
     def _findings(self) -> Nodes:
         rows = []
         for name, finding in self.record.findings.items():
@@ -313,7 +321,7 @@ class _Composer:
             ])
         head = [[text(self.word(key))] for key in ("name", "value", "interval", "basis")]
         return [
-            heading(2, [text(self.word("appendix A"))], "findings"),
+            self._appendix("findings"),
             para([text(self.word("findings intro"))]),
             table(head, rows, "lrrl", [0.44, 0.17, 0.25, 0.14], classes=["rows"]),
         ]
@@ -343,7 +351,7 @@ class _Composer:
             ])
         head = [[text(self.word(key))] for key in ("name", "value", "range", "origin")]
         return [
-            heading(2, [text(self.word("appendix B"))], "parameters"),
+            self._appendix("parameters"),
             para([text(self.word("parameters intro"))]),
             table(head, rows, "lrrl", [0.3, 0.14, 0.17, 0.39], classes=["rows"]),
         ]
@@ -385,7 +393,7 @@ class _Composer:
         ]
         style = [1, {"t": "Decimal"}, {"t": "Period"}]
         return [
-            heading(2, [text(self.word("appendix C"))], "sources"),
+            self._appendix("sources"),
             div([{"t": "OrderedList", "c": [style, entries]}], "sources"),
         ]
 
@@ -394,8 +402,8 @@ class _Composer:
             case=self.record.case, version=__version__
         )
         return [
-            heading(2, [text(self.word("appendix D"))], "reading"),
-            *self._prose(pandoc.read([("appendix D", markdown)])[0], "appendix D"),
+            self._appendix("reading"),
+            *self._prose(pandoc.read([("the last appendix", markdown)])[0], "the last appendix"),
         ]
 
     # ── inside prose ──────────────────────────────────────────────────────────────────────────
@@ -485,13 +493,13 @@ def _check_glyphs(node: Any, where: str, *, bold: bool = False) -> None:
         return
     kind, content = node["t"], node["c"]
     if kind == "Str":
-        figures.check_glyphs(content, where, bold=bold)
+        fonts.check(content, where, bold=bold)
     elif kind == "Code":
-        figures.check_glyphs(content[1], where)
+        fonts.check(content[1], where)
     elif kind == "Table":
         _check_glyphs(content[3], where, bold=True)
         _check_glyphs([content[1], content[4]], where, bold=bold)
     elif kind in ("Span", "Div"):
         _check_glyphs(content[1], where, bold=bold or bool(_BOLD & set(content[0][1])))
     elif kind not in ("Math", "CodeBlock", "RawBlock", "RawInline"):
-        _check_glyphs(content, where, bold=bold or kind in ("Strong", "Header"))
+        _check_glyphs(content, where, bold=bold or kind in ("Strong", "Emph", "Header"))

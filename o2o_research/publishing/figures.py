@@ -6,14 +6,13 @@ import json
 import re
 from functools import cache, lru_cache
 from html import unescape
-from importlib.resources import files
 from typing import Any
 
 import vl_convert
-from fontTools.ttLib import TTFont
 
 from o2o_research.charts import FONT, localise
 from o2o_research.errors import PublishError
+from o2o_research.publishing import fonts
 from o2o_research.terms import Language
 
 # The Vega-Lite that JupyterLab draws, too.
@@ -21,39 +20,15 @@ VEGALITE = "5.20"
 
 
 @cache
-def fonts() -> str:
-    """The folder with the report fonts, made known to vl-convert."""
-    folder = str(files("o2o_research.publishing") / "fonts")
-    vl_convert.register_font_directory(folder)
-    return folder
+def _registered() -> None:
+    """Let vl-convert know the report fonts, once."""
+    vl_convert.register_font_directory(str(fonts.files()[0].parent))
 
 
-@cache
-def drawn(*, bold: bool) -> frozenset[int]:
-    """The code points that a report font can draw."""
-    path = f"{fonts()}/NotoSansSC-{'Bold' if bold else 'Regular'}.ttf"
-    with TTFont(path, lazy=True) as font:
-        return frozenset(font.getBestCmap())
-
-
-def check_glyphs(words: str, where: str, *, bold: bool = False) -> None:
-    """Refuse a character that the report fonts cannot draw, by name and place."""
-    for character in words:
-        if ord(character) not in drawn(bold=bold) and character not in "\n\t":
-            raise PublishError(missing(character, where, bold=bold))
-
-
-def missing(character: str, where: str, *, bold: bool = False) -> str:
-    from unicodedata import name
-
-    face = f"{FONT} {'Bold' if bold else 'Regular'}"
-    return f"{where}: no glyph for {character!r} (U+{ord(character):04X} {name(character, 'unnamed')}) in {face}"
-
-
-def specification(chart: dict[str, Any], language: Language) -> dict[str, Any]:
+def specification(chart: dict[str, Any], language: Language, *, font: str = FONT) -> dict[str, Any]:
     """The chart's Vega-Lite specification in a language; its text alternative stands outside it."""
     spec: dict[str, Any] = localise(chart["spec"], language)
-    return spec | {"config": {**spec.get("config", {}), "aria": False}}
+    return spec | {"config": {**spec.get("config", {}), "aria": False, "font": font}}
 
 
 def picture(chart: dict[str, Any], language: Language) -> str:
@@ -61,13 +36,13 @@ def picture(chart: dict[str, Any], language: Language) -> str:
     svg = _draw(json.dumps(specification(chart, language), ensure_ascii=False, sort_keys=True))
     for attributes, words in re.findall(r"<text([^>]*)>([^<]*)<", svg):
         bold = 'font-weight="bold"' in attributes
-        check_glyphs(unescape(words), f"figure {chart['name']}", bold=bold)
+        fonts.check(unescape(words), f"figure {chart['name']}", bold=bold)
     return svg
 
 
 @lru_cache(maxsize=256)
 def _draw(spec: str) -> str:
-    fonts()
+    _registered()
     try:
         svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE, allowed_base_urls=[])
     except ValueError as error:

@@ -102,7 +102,7 @@ def _others(document: Document, beside: dict[tuple[Language, str], str]) -> str:
 def _live(document: Document) -> str:
     """What draws the charts again, live, where scripts run."""
     specs = {
-        name: figures.specification(chart.bundle, document.language)
+        name: figures.specification(chart.bundle, document.language, font="system-ui, sans-serif")
         for name, chart in document.charts.items()
     }
     data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")

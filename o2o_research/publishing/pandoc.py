@@ -7,6 +7,7 @@ captions, appendices) is built as tree nodes, so no text of a user is ever paste
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -37,7 +38,7 @@ BREAK = "\ue000"
 
 def text(words: str) -> Node:
     """Words as they are, whatever marks they hold."""
-    return {"t": "Str", "c": " ".join(words.split())}
+    return {"t": "Str", "c": re.sub(r"\s+", " ", words)}
 
 
 def attributes(key: str = "", *classes: str, **more: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import typst
 
 from o2o_research.errors import PublishError
-from o2o_research.publishing import figures, pandoc
+from o2o_research.publishing import figures, fonts, pandoc
 from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, raw
 from o2o_research.publishing.words import word
@@ -18,7 +18,7 @@ from o2o_research.terms import Language
 
 STANDARDS: list[Any] = ["ua-1", "a-2a"]
 # Classes that the template has a function for.
-_STYLED = {"article", "front", "question", "verdict", "rule", "badge", "number", "kind", "note", "key", "back", "sources"}
+_STYLED = {"article", "front", "question", "verdict", "rule", "badge", "number", "numeral", "kind", "note", "key", "back", "sources"}
 
 
 def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes:
@@ -51,7 +51,7 @@ def source(document: Document) -> str:
     body = pandoc.write(
         pandoc.walk(document.blocks, lambda node: _change(node, document)),
         "typst-smart-citations", "--shift-heading-level-by=-1",
-    )
+    ).replace("align(center)[#table(", "align(left)[#table(")
     return (
         '#import "report.typ": *\n'
         f"#show: report.with({settings}, date: datetime(year: {day.year}, month: {day.month}, day: {day.day}))\n\n"
@@ -117,12 +117,12 @@ def _string(words: str) -> str:
 @cache
 def _fonts() -> Any:
     """The fonts, found once: ours, and those that Typst carries for mathematics and code."""
-    return typst.Fonts(include_system_fonts=False, font_paths=[figures.fonts()])
+    return typst.Fonts(include_system_fonts=False, font_paths=[fonts.FOLDER])
 
 
 def _reason(error: Any) -> str:
     """Typst's complaint, as one who reads a report would understand it."""
     lost = re.search(r'the text `"(.)"` could not be displayed', error.message)
     if lost:
-        return figures.missing(lost.group(1), "a formula")
+        return fonts.missing(lost.group(1), "a formula")
     return f"Typst: {error.message}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from o2o_research.terms import Language
 
 _WORDS: dict[str, tuple[str, str]] = {
-    "question": ("问题", "The question"),
-    "answer": ("回答", "The answer"),
     "summary": ("摘要", "Summary"),
     "verdicts": ("结论一览", "Verdicts at a glance"),
     "contents": ("目录", "Contents"),
@@ -22,12 +20,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "rule >": ("检验规则：|name|须高于| |at|，本文为| |value|。", "Test: |name| above |at|; here |value|."),
     "fig": ("图 {0}", "Figure {0}"),
     "tbl": ("表 {0}", "Table {0}"),
-    "appendix A": ("附录 A　全部结果", "Appendix A. All findings"),
-    "appendix B": ("附录 B　参数与来源", "Appendix B. Parameters and their origins"),
-    "appendix C": ("附录 C　引用文献", "Appendix C. Sources"),
-    "appendix D": ("附录 D　区间的含义与重现方法", "Appendix D. Reading the intervals, and reproducing this report"),
+    "appendix": ("附录 {0} {1}", "Appendix {0}. {1}"),
+    "findings": ("全部结果", "All findings"),
+    "parameters": ("参数与来源", "Parameters and their origins"),
+    "sources": ("引用文献", "Sources"),
+    "reading": ("区间的含义与重现方法", "Reading the intervals, and reproducing this report"),
     "findings intro": (
-        "正文中的每个数字都指向下表中的一行。点击名称前的 ↑ 回到正文首次出现处。",
+        "正文中的每个数字都指向下表中的一行。点击名称后的 ↑ 回到正文首次出现处。",
         "Every number in the text leads to its row here; ↑ leads back to where it is first used.",
     ),
     "parameters intro": (
@@ -50,12 +49,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "kind assumed": ("本报告假设", "assumed"),
     "kind set": ("本次设定", "set for this run"),
     "default": ("默认值 {0}：", "default {0}: "),
-    "stop": ("。", "."),
-    "comma": ("，", ", "),
-    "open": ("（", " ("),
-    "close": ("）", ")"),
     "back": ("回到正文", "Back to the text"),
-    "cited": ("文献", "source"),
     "table box": ("表格，可横向滚动", "table, scrolls sideways"),
     "number title": ("{name}：{value}", "{name}: {value}"),
     "number interval": ("，90% 区间 {0}", ", 90% interval {0}"),
