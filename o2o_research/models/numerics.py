@@ -138,3 +138,31 @@ def hessian(gradient: Callable[[Array], Array], at: Array, step: float = 1e-5) -
     ]
     matrix = np.array(rows)
     return np.asarray((matrix + matrix.T) / 2)
+
+
+def crossing(x: ArrayLike, y: ArrayLike) -> Any:
+    """Where sampled curves first cross zero, by linear interpolation; inf where they never do.
+
+    Parameters
+    ----------
+    x : ndarray, shape (points,), increasing
+    y : ndarray, shape (points,) or (points, draws)
+
+    Returns
+    -------
+    float, or ndarray of shape (draws,)
+
+    Examples
+    --------
+    >>> float(crossing([0, 1, 2], [-1.0, 1.0, 3.0]))
+    0.5
+    """
+    at, value = np.asarray(x, float), np.asarray(y, float)
+    table = value[:, None] if value.ndim == 1 else value
+    turns = np.sign(table[:-1]) * np.sign(table[1:]) <= 0
+    first = turns.argmax(axis=0)
+    draws = np.arange(table.shape[1])
+    left, right = table[first, draws], table[first + 1, draws]
+    step = np.where(left == right, 0.0, left / np.where(left == right, 1.0, left - right))
+    found = np.where(turns.any(axis=0), at[first] + step * (at[first + 1] - at[first]), np.inf)
+    return found[0] if value.ndim == 1 else found
