@@ -528,8 +528,8 @@ class Campaigns:
     def recovery_weeks(self, tolerance: float = 0.05) -> Any:
         """Weeks after the last campaign until the reference is within ``tolerance`` of the ticket.
 
-        The shortfall is that of the path, worn by all campaigns before; see
-        `ReferenceDemand.recovery_weeks` for the weeks that follow from memory alone.
+        The shortfall is that of the path, worn by all campaigns before (at the end of the
+        calendar if there are none); `ReferenceDemand.recovery_weeks` does the rest.
         """
         path = self.path
         on = np.broadcast_to(self.calendar, path.price.shape)
@@ -537,8 +537,7 @@ class Campaigns:
         after = self.demand.next_reference(
             *(np.take_along_axis(x, last, -1)[..., 0] for x in (path.price, path.reference))
         )
-        shortfall = np.where(on.any(axis=-1), 1 - after / self.demand.ticket, 0)
-        return self.demand.recovery_weeks(np.maximum(shortfall, 0), tolerance)
+        return self.demand.recovery_weeks(1 - after / self.demand.ticket, tolerance)
 
 
 def _column(value: Number) -> Array:
