@@ -27,7 +27,7 @@ RESTAURANT = ReferenceDemand(
     memory=0.9, cost=27.2, discount_factor=0.998,
 )  # fmt: skip
 
-sampled = settings(max_examples=50, deadline=None)
+sampled = settings(max_examples=30, deadline=None)
 strengths = st.floats(0.0, 2.5)
 depths = st.floats(0.01, 0.9)
 lengths = st.integers(1, 12)
@@ -46,7 +46,7 @@ def demands(draw, loss_averse=False):
     )  # fmt: skip
 
 
-def forever(demand, price, start, weeks=600):
+def forever(demand, price, start, weeks=400):
     """Present value of one price kept for ever, added up week by week."""
     profit = demand.path(np.full(weeks, price), start).profit
     return profit @ demand.discount_factor ** np.arange(weeks)
@@ -452,7 +452,7 @@ def test_the_account_adds_up_to_the_simulated_difference(demand, depth, seed, st
     calendar = np.random.default_rng(seed).random(52) < 0.3
     start = start * demand.ticket
     campaigns = Campaigns(demand=demand, depth=depth, calendar=calendar, start=start)
-    weeks = 1000
+    weeks = 600
     prices = np.full(weeks, demand.ticket)
     prices[:52] = campaigns.prices
     difference = demand.path(prices, start).profit - demand.profit(demand.ticket, demand.ticket)
