@@ -84,6 +84,58 @@ def minimise(
     return np.asarray(result.x, float), float(result.fun)
 
 
+@dataclass(frozen=True)
+class Linear:
+    """The answer of a linear program.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,), the argmin
+    value : the minimum
+    multipliers : ndarray, shape (m,), >= 0, by how much the minimum would fall for one more
+        unit of each constraint's right-hand side
+    """
+
+    x: Array
+    value: float
+    multipliers: Array
+
+
+def linear_program(
+    cost: ArrayLike,
+    at_most: tuple[ArrayLike, ArrayLike],
+    *,
+    bounds: Sequence[tuple[float | None, float | None]] | None = None,
+    what: str = "linear program",
+) -> Linear:
+    """Minimise cost x subject to A x <= b, ``at_most`` = (A, b), within ``bounds``, by HiGHS.
+
+    Bounds are x >= 0 unless given. The answer is a corner of the feasible set.
+
+    >>> answer = linear_program([-3.0, -2.0], ([[1.0, 1.0], [1.0, 3.0]], [4.0, 6.0]))
+    >>> answer.x.tolist(), answer.value, answer.multipliers.tolist()
+    ([4.0, 0.0], -12.0, [3.0, 0.0])
+
+    Raises
+    ------
+    NotConverged
+        If the program is infeasible, unbounded or given up.
+    """
+    matrix, limit = at_most
+    result = optimize.linprog(
+        np.asarray(cost, float),
+        A_ub=np.asarray(matrix, float),
+        b_ub=np.asarray(limit, float),
+        bounds=(0, None) if bounds is None else bounds,
+        method="highs-ds",
+    )
+    if not result.success:
+        raise NotConverged(f"{what}: {result.message}")
+    fall = -np.asarray(result.ineqlin.marginals, float)
+    # The sign of a zero means nothing.
+    return Linear(np.asarray(result.x, float), float(result.fun), np.maximum(fall, 0.0))
+
+
 def root(f: Callable[[float], float], low: float, high: float, *, what: str = "root") -> float:
     """Where ``f`` crosses zero between ``low`` and ``high``; ``NotConverged`` if it does not."""
     at_low, at_high = float(f(low)), float(f(high))
