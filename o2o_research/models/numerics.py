@@ -51,6 +51,7 @@ def minimise(
     start: ArrayLike,
     *,
     gradient: Callable[[Array], Array] | bool | None = None,
+    hessian: Callable[[Array], Array] | None = None,
     bounds: Sequence[tuple[float | None, float | None]] | None = None,
     constraints: Any = (),
     what: str = "minimise",
@@ -59,7 +60,9 @@ def minimise(
 ) -> tuple[Array, float]:
     """Argmin and minimum of a smooth objective by L-BFGS-B, or SLSQP with constraints.
 
-    ``gradient=True`` says that the objective returns (value, gradient).
+    ``gradient=True`` says that the objective returns (value, gradient). With a ``hessian``
+    (and neither bounds nor constraints) it is Newton's method in a trust region, and
+    ``tolerance`` is the norm of the gradient at which it stops.
 
     Raises
     ------
@@ -68,10 +71,13 @@ def minimise(
     """
     method = "SLSQP" if np.size(constraints) else "L-BFGS-B"
     options: dict[str, Any] = {"maxiter": max_steps, "ftol": tolerance}
-    if method == "L-BFGS-B":
+    if hessian is not None:
+        method = "trust-exact"
+        options = {"maxiter": max_steps, "gtol": tolerance, "max_trust_radius": 8.0}
+    elif method == "L-BFGS-B":
         options |= {"gtol": tolerance, "maxfun": 20 * max_steps}
     result = optimize.minimize(
-        objective, np.asarray(start, float), jac=gradient, bounds=bounds,
+        objective, np.asarray(start, float), jac=gradient, hess=hessian, bounds=bounds,
         constraints=constraints, method=method, options=options,
     )
     if not result.success or not np.isfinite(result.fun):
