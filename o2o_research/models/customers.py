@@ -691,7 +691,10 @@ def _cells(columns: tuple[Array, ...], counts: Array) -> tuple[Array, ...]:
     """Unique rows of ``columns``, with the counts of each behind them."""
     # One sort, by a number that equal rows share; should unequal rows share it too, a cell is
     # at worst counted in two parts.
-    order = np.argsort(np.sqrt([2.0, 3.0, 5.0])[: len(columns)] @ np.stack(columns))
+    key = np.zeros(counts.size)
+    for weight, column in zip(np.sqrt([2.0, 3.0, 5.0]), columns, strict=False):
+        key += weight * column
+    order = np.argsort(key)
     ordered = [column[order] for column in columns]
     new = np.ones(order.size, bool)
     new[1:] = np.any([np.diff(column) != 0 for column in ordered], axis=0)
