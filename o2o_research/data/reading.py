@@ -214,9 +214,7 @@ def _quick(
             else sources.read_csv(con, group, names)
             for group in alike.values()
         ]
-        rows = ibis.union(
-            *(_marked(_typed(con, raw, columns, timezone), columns) for raw in raws)
-        )
+        rows = ibis.union(*(_marked(_typed(con, raw, columns, timezone), columns) for raw in raws))
         if not all(part.is_parquet for part in parts):
             rows = con.create_table(ibis.util.gen_name(table.name), rows)
         count = rows.agg(n=rows.count(), bad=rows["_bad"].sum()).to_pyarrow().to_pylist()[0]
@@ -249,9 +247,7 @@ def _careful(
             if part.is_parquet:
                 raw = sources.read_parquet(con, [part])
             else:
-                raw, found = sources.read_csv_carefully(
-                    con, part, [c.name for c in here], scratch
-                )
+                raw, found = sources.read_csv_carefully(con, part, [c.name for c in here], scratch)
                 problems += found
             typed = _typed(con, raw, here, timezone)
             problems += _broken(part.name, typed, list(_checks(typed, here)))

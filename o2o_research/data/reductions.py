@@ -18,7 +18,7 @@ engine splits the work.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Literal
 
 import ibis  # type: ignore[import-untyped]
 import ibis.expr.types as ir  # type: ignore[import-untyped]
@@ -27,9 +27,7 @@ from ibis import _
 
 from o2o_research.errors import DataError
 
-_SUMMARY = (
-    "customer_id frequency recency T monetary first_amount first_day channel acquisition"
-).split()
+_SUMMARY = ["customer_id", "frequency", "recency", "T", "monetary", "first_amount", "first_day", "channel", "acquisition"]
 _PERIODS = {"week": ("W", "W-SUN"), "month": ("M", "M"), "quarter": ("Q", "Q")}
 
 
@@ -99,9 +97,7 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     >>> customer["acquisition"]
     'deal'
     """
-    first_visit = {
-        name: _[name].argmin(_["day"]) for name in ("amount", "channel", "acquisition")
-    }
+    first_visit = {name: _[name].argmin(_["day"]) for name in ("amount", "channel", "acquisition")}
     customers = (
         visits(orders, end=end)
         .group_by("customer_id")

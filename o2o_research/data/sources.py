@@ -98,9 +98,7 @@ class Part:
         return self.text is None
 
 
-def open_part(
-    con: Any, path: Path, *, name: str, scratch: Path, columns: Sequence[str]
-) -> Part:
+def open_part(con: Any, path: Path, *, name: str, scratch: Path, columns: Sequence[str]) -> Part:
     """Look at the file's first bytes, decode it if it is text, and read its header.
 
     Raises

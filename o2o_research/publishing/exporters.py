@@ -77,11 +77,13 @@ def publish(
     documents = [compose(executed, language) for language in languages]
     beside: Beside = {
         (document.language, kind): f"{document.case}.{document.language}.{kind}"
-        for document in documents for kind in formats
+        for document in documents
+        for kind in formats
     }
     reports = {
         beside[document.language, kind]: FORMATS[kind](document, beside)
-        for document in documents for kind in formats
+        for document in documents
+        for kind in formats
     }
     target = Path(folder)
     try:
