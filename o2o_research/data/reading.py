@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
-import ibis  # type: ignore[import-untyped]
-import ibis.expr.datatypes as dt  # type: ignore[import-untyped]
-import ibis.expr.types as ir  # type: ignore[import-untyped]
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from o2o_research.data import sources
+from o2o_research.data.files import files
 from o2o_research.data.tables import ORDERS, Column, Table
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
@@ -73,11 +74,14 @@ def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Ta
 
 
 def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -> ir.Table:
-    """Any canonical table, as ``read_orders`` reads orders."""
+    """Any table that is described, as ``read_orders`` reads orders.
+
+    A loader describes the columns it needs of a foreign log, and has them checked here.
+    """
     if timezone not in zoneinfo.available_timezones():
         raise DataError(f"timezone {timezone!r} is not known; write one like Asia/Shanghai")
     con = sources.connect(timezone)
-    paths = sources.files(source)
+    paths = files(source)
     names = [path.name for path in paths]
     parts, problems = [], []
     with TemporaryDirectory(prefix="o2o-") as scratch:
@@ -100,29 +104,11 @@ def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -
                 return checked
         checked, found = _careful(con, parts, table, columns, timezone, Path(scratch))
         problems += found
-        if not problems and not checked.count().to_pyarrow().as_py():
+        if not problems and checked is not None and not checked.count().to_pyarrow().as_py():
             problems.append(f"{names[0] if len(names) == 1 else source} holds no {table.name}")
-        if problems:
+        if problems or checked is None:
             raise DataError("\n".join(problems))
         return checked
-
-
-def read_text(source: str | Path, columns: Sequence[str]) -> ir.Table:
-    """The named columns of a CSV as text, unchecked: what a loader starts from.
-
-    ``row`` counts the records from 1, over the files in order of name.
-
-    Raises
-    ------
-    DataError
-        If a file is no table or lacks a column.
-    """
-    wanted = Table(
-        name="rows", row="row", keys=(),
-        columns=tuple(Column(name=c, type="text", zh=c, en=c, gaps=True) for c in columns),
-    )  # fmt: skip
-    table = read(source, wanted, timezone="UTC")
-    return table.mutate(row=ibis.row_number() + 1)
 
 
 def write_orders(orders: ir.Table, to: str | Path) -> Path:
@@ -214,9 +200,7 @@ def _quick(
             else sources.read_csv(con, group, names)
             for group in alike.values()
         ]
-        rows = ibis.union(
-            *(_marked(_typed(con, raw, columns, timezone), columns) for raw in raws)
-        )
+        rows = ibis.union(*(_marked(_typed(con, raw, columns, timezone), columns) for raw in raws))
         if not all(part.is_parquet for part in parts):
             rows = con.create_table(ibis.util.gen_name(table.name), rows)
         count = rows.agg(n=rows.count(), bad=rows["_bad"].sum()).to_pyarrow().to_pylist()[0]
@@ -249,9 +233,7 @@ def _careful(
             if part.is_parquet:
                 raw = sources.read_parquet(con, [part])
             else:
-                raw, found = sources.read_csv_carefully(
-                    con, part, [c.name for c in here], scratch
-                )
+                raw, found = sources.read_csv_carefully(con, part, [c.name for c in here], scratch)
                 problems += found
             typed = _typed(con, raw, here, timezone)
             problems += _broken(part.name, typed, list(_checks(typed, here)))
