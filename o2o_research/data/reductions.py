@@ -87,7 +87,8 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     DataFrame, one row per customer, by ``customer_id``
         ``frequency`` visits after the first [x]; ``recency`` weeks from the first visit to
         the last [t_x]; ``T`` weeks from the first visit to ``end``; ``monetary`` mean yuan of
-        the visits after the first, not a number without any [m_x]; ``first_amount`` yuan of
+        the visits after the first, 0 if those were free, not a number without any [m_x];
+        ``first_amount`` yuan of
         the first visit; ``first_day``; ``channel`` of the first order, missing if not known;
         ``acquisition``: ``deal``, ``full_price`` or ``unknown``.
 
@@ -137,9 +138,9 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     if table.empty:
         raise DataError(f"no orders up to {end or 'the end'}: nothing to summarise")
     last = pd.Timestamp(_day(end)) if end is not None else table["last_day"].max()
-    table.insert(2, "recency", _weeks(table.pop("last_day"), table["first_day"]))
-    table.insert(3, "T", _weeks(last, table["first_day"]))
-    return table[[*_SUMMARY]]
+    table["recency"] = _weeks(table["last_day"], table["first_day"])
+    table["T"] = _weeks(last, table["first_day"])
+    return table[_SUMMARY]
 
 
 def cells(summary: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import csv
 import glob
 import gzip
 import os
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -191,7 +190,7 @@ def row_list(rows: Sequence[int], count: int | None = None) -> str:
 
 def _records(lines: IO[str], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
     """(line it begins on, cells, fault) of every record; blank lines are no records."""
-    limit = csv.field_size_limit(sys.maxsize)
+    limit = csv.field_size_limit(2**31 - 1)
     try:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         line = 1
