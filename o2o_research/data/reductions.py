@@ -88,8 +88,8 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
         ``frequency`` visits after the first [x]; ``recency`` weeks from the first visit to
         the last [t_x]; ``T`` weeks from the first visit to ``end``; ``monetary`` mean yuan of
         the visits after the first, 0 if those were free, not a number without any [m_x];
-        ``first_amount`` yuan of
-        the first visit; ``first_day``; ``channel`` of the first order, missing if not known;
+        ``first_amount`` yuan of the first visit; ``first_day``; ``channel`` of the first
+        order, missing if not known;
         ``acquisition``: ``deal``, ``full_price`` or ``unknown``.
 
     Raises
