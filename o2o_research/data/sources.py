@@ -79,9 +79,11 @@ def open_part(con: Any, path: Path, *, name: str, scratch: Path, columns: Sequen
         first = next((line for line in lines if line.strip()), "")
         lines.seek(0)
         delimiter = max(_DELIMITERS, key=lambda mark: _known(first, mark, columns))
-        header = next(iter(_records(lines, delimiter)), (1, [], ""))[1]
-    if not header:
+        line, header, fault = next(_records(lines, delimiter), (1, [], "no line"))
+    if fault == "no line":
         raise DataError(f"{name} is empty")
+    if fault:
+        raise DataError(f"{name}: row {line}: {fault}")
     return Part(path, name, tuple(cell.strip() for cell in header), text, delimiter)
 
 

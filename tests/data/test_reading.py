@@ -137,6 +137,8 @@ def test_a_row_far_down_is_named_by_its_line(tmp_path: Path) -> None:
          "rows 3, 4: 6, 1 cells where the header has 5; quote a cell that holds ','"),
         (HEAD + 'A,2014-05-30,1,,\n"B,2014-05-30,1,,\nC,2014-05-30,1,,\n',
          "row 3: a quote opens a cell and does not close it"),
+        ('"customer_id,ordered_at\nA,2014-05-30\n',
+         "row 1: a quote opens a cell and does not close it"),
         (HEAD + '"A"x,2014-05-30,1,,\n', "row 2: a quote opens a cell and does not close it"),
     ],
 )  # fmt: skip
