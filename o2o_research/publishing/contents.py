@@ -79,7 +79,9 @@ def _check_cells(notebook: Any) -> None:
         for output in cell.outputs:
             if _is_ours(output) or (ours and _is_echo(output)):
                 continue
-            raise PublishError(f"cell {number}: {_stray(output)}; say, draw or find what a report should show")
+            raise PublishError(
+                f"cell {number}: {_stray(output)}; say, draw or find what a report should show"
+            )
 
 
 def _is_ours(output: Any) -> bool:
@@ -114,12 +116,16 @@ def _check_pairs(notebook: Any) -> None:
             language = tagged[0]
         if waiting is not None:
             if language != "en":
-                raise PublishError(f"cell {waiting[0]}: Chinese prose without its English in the next cell")
+                raise PublishError(
+                    f"cell {waiting[0]}: Chinese prose without its English in the next cell"
+                )
             if tags - set(LANGUAGES) != waiting[1]:
                 raise PublishError(f"cells {waiting[0]} and {number}: a pair wants the same tags")
             waiting = None
         elif language == "en":
-            raise PublishError(f"cell {number}: English prose without its Chinese in the cell before")
+            raise PublishError(
+                f"cell {number}: English prose without its Chinese in the cell before"
+            )
         elif language == "zh":
             waiting = (number, tags - set(LANGUAGES))
     if waiting is not None:

@@ -114,7 +114,9 @@ class _Composer:
         self._number()
         parsed = list(zip(self.items, self._parse(), strict=True))
         title = self._title(parsed)
-        summary = [block for item, part in parsed if item.summary for block in self._show(item, part)]
+        summary = [
+            block for item, part in parsed if item.summary for block in self._show(item, part)
+        ]
         front = [
             div([para(self._article())], "article"),
             heading(2, [text(self.word("summary"))], "summary"),
@@ -122,19 +124,27 @@ class _Composer:
             *[block for block in summary if not _is_heading(block, 2)],
             *self._verdicts(parsed),
         ]
-        body = [block for item, part in parsed if not item.summary for block in self._show(item, part)]
+        body = [
+            block for item, part in parsed if not item.summary for block in self._show(item, part)
+        ]
         after = [*body, *self._findings(), *self._parameters(), *self._sources(), *self._reading()]
         front, after = self._keyed(front), self._keyed(after)
         sections = [
             Section(block["c"][1][0], pandoc.plain_text(block["c"][2]))
-            for block in after if _is_heading(block, 2)
+            for block in after
+            if _is_heading(block, 2)
         ]
         blocks = self._back_links([div(front, "front"), div([], "contents"), *after])
         self._check_links(blocks)
         _check_glyphs([text(title), *blocks], "the report")
         return Document(
-            self.record.case, self.language, title, self.about.article.date, blocks,
-            self.charts, sections,
+            self.record.case,
+            self.language,
+            title,
+            self.about.article.date,
+            blocks,
+            self.charts,
+            sections,
         )
 
     def _parse(self) -> list[Nodes]:
@@ -205,7 +215,9 @@ class _Composer:
         pandoc.walk(blocks, collect)
         for target, where in self.links:
             if target not in anchors:
-                raise PublishError(f"{where}: a link to a missing anchor #{target}{did_you_mean(target, anchors)}")
+                raise PublishError(
+                    f"{where}: a link to a missing anchor #{target}{did_you_mean(target, anchors)}"
+                )
 
     # ── front ─────────────────────────────────────────────────────────────────────────────────
 
@@ -213,8 +225,11 @@ class _Composer:
         article = self.about.article
         day = self.word("date", article.date, month=MONTHS[article.date.month - 1])
         pieces = self.word(
-            "about", title=article[self.language], author=f"|{article.author}|",
-            outlet=article.outlet[self.language], date=day,
+            "about",
+            title=article[self.language],
+            author=f"|{article.author}|",
+            outlet=article.outlet[self.language],
+            date=day,
         ).split("|")
         before, author, after = (text(piece) for piece in pieces)
         return [before, span([author], lang=_script(article.author)), after]
@@ -226,12 +241,18 @@ class _Composer:
                 continue
             claim = self.about.claims[item.content["claim"]]
             decides = item.content["finding"]
-            rows.append([
-                [link([strong([text(claim.key)])], f"#c-{claim.key}"), SPACE, text(claim.text[self.language])],
-                [self._badge(item.content["verdict"])],
-                [self._mention(self.record.findings[decides])] if decides else [text("—")],
-                _inlines(part),
-            ])
+            rows.append(
+                [
+                    [
+                        link([strong([text(claim.key)])], f"#c-{claim.key}"),
+                        SPACE,
+                        text(claim.text[self.language]),
+                    ],
+                    [self._badge(item.content["verdict"])],
+                    [self._mention(self.record.findings[decides])] if decides else [text("—")],
+                    _inlines(part),
+                ]
+            )
         if not rows:
             return []
         head = [[text(self.word(key))] for key in ("claim", "verdict", "decides", "why")]
@@ -267,15 +288,27 @@ class _Composer:
         caption = [None, [pandoc.plain(self._caption(key, item.content))]]
         columns = [[side, {"t": "ColWidthDefault"}] for side, _ in columns]
         bodies = [[body[0], 1, *body[2:]] for body in bodies]
-        return {"t": "Table", "c": [pandoc.attributes(key, "data"), caption, columns, head, bodies, foot]}
+        return {
+            "t": "Table",
+            "c": [pandoc.attributes(key, "data"), caption, columns, head, bodies, foot],
+        }
 
     def _caption(self, key: str, bundle: dict[str, Any]) -> Nodes:
-        return [span([text(self.labels[key])], "numeral"), SPACE, text(bundle["title"][self.language])]
+        title = bundle["title"][self.language]
+        kind = "figure" if key.startswith("fig-") else "table"
+        fonts.check(title, f"{kind} {bundle['name']}", bold=True)
+        return [span([text(self.labels[key])], "numeral"), SPACE, text(title)]
 
     def _verdict(self, item: Item, part: Nodes) -> Node:
         bundle = item.content
         claim = self.about.claims[bundle["claim"]]
-        head = [strong([text(claim.key)]), SPACE, text(claim.text[self.language]), SPACE, self._badge(bundle["verdict"])]
+        head = [
+            strong([text(claim.key)]),
+            SPACE,
+            text(claim.text[self.language]),
+            SPACE,
+            self._badge(bundle["verdict"]),
+        ]
         blocks = [para(head), *part]
         if bundle["finding"]:
             blocks.append(div([para(self._rule(bundle))], "rule"))
@@ -289,11 +322,14 @@ class _Composer:
         parts = {
             "name": text(finding.term.name(self.language)),
             "value": self._mention(finding),
-            "at": self._mention(self.record.findings[named]) if named
+            "at": self._mention(self.record.findings[named])
+            if named
             else text(finding.term.format(at, self.language)),
         }
         pattern = self.word("rule " + bundle["rule"])
-        return [parts[piece] if piece in parts else text(piece) for piece in pattern.split("|") if piece]
+        return [
+            parts[piece] if piece in parts else text(piece) for piece in pattern.split("|") if piece
+        ]
 
     def _badge(self, verdict: narrative.Verdict) -> Node:
         name = VERDICT_NAMES[verdict][0 if self.language == "zh" else 1]
@@ -310,15 +346,14 @@ class _Composer:
     def _findings(self) -> Nodes:
         rows = []
         for name, finding in self.record.findings.items():
-            ends = "" if finding.low is None or finding.high is None else finding.term.interval(
-                finding.low, finding.high, self.language
+            rows.append(
+                [
+                    self._row_name(f"f-{name}"),
+                    [text(finding.term.format(finding.value, self.language))],
+                    [text(self._interval(finding) or "—")],
+                    [text(self.word(f"basis {finding.basis}"))],
+                ]
             )
-            rows.append([
-                self._row_name(f"f-{name}"),
-                [text(finding.term.format(finding.value, self.language))],
-                [text(ends or "—")],
-                [text(self.word(f"basis {finding.basis}"))],
-            ])
         head = [[text(self.word(key))] for key in ("name", "value", "interval", "basis")]
         return [
             self._appendix("findings"),
@@ -328,27 +363,38 @@ class _Composer:
 
     def _parameters(self) -> Nodes:
         defaults = cases.case(self.record.case).defaults
+        given = self.record.parameters
         rows = []
-        for name, value in self.record.parameters.items():
+        # In the order of the params file: a stored notebook sorts its keys.
+        for name in [*defaults, *sorted(set(given) - set(defaults))]:
+            if name not in given:
+                continue
+            value = given[name]
             about = term(name)
             origin = self.about.origins.get(name)
             if origin is None:
-                raise PublishError(f"parameter {name}: its origin is not in evidence/{self.record.case}.yaml")
+                raise PublishError(
+                    f"parameter {name}: its origin is not in evidence/{self.record.case}.yaml"
+                )
             changed = name in defaults and value != defaults[name]
-            ends = "—" if origin.low is None or origin.high is None or changed else about.interval(
-                origin.low, origin.high, self.language
+            ends = (
+                "—"
+                if origin.low is None or origin.high is None or changed
+                else about.interval(origin.low, origin.high, self.language)
             )
             words = self._origin(origin)
             kind = "set" if changed else origin.kind
             if changed:
                 shown = about.format(defaults[name], self.language)
                 words = [text(self.word("default", shown)), SPACE, *words]
-            rows.append([
-                self._row_name(f"p-{name}"),
-                [text(about.format(value, self.language))],
-                [text(ends)],
-                [span([text(self.word(f"kind {kind}"))], "kind"), SPACE, *words],
-            ])
+            rows.append(
+                [
+                    self._row_name(f"p-{name}"),
+                    [text(about.format(value, self.language))],
+                    [text(ends)],
+                    [span([text(self.word(f"kind {kind}"))], "kind"), SPACE, *words],
+                ]
+            )
         head = [[text(self.word(key))] for key in ("name", "value", "range", "origin")]
         return [
             self._appendix("parameters"),
@@ -359,7 +405,11 @@ class _Composer:
     def _row_name(self, key: str) -> Nodes:
         """A row's name under its anchor, with its key and its note."""
         about = term(key[2:])
-        name: Nodes = [span([text(about.name(self.language))], "anchor", key=key), SPACE, span([code(about.key)], "key")]
+        name: Nodes = [
+            span([text(about.name(self.language))], "anchor", key=key),
+            SPACE,
+            span([code(about.key)], "key"),
+        ]
         if note := about.note.get(self.language):
             name += [LINE_BREAK, span([text(note)], "note")]
         return name
@@ -369,7 +419,9 @@ class _Composer:
         if origin.kind == "reported" and origin.source is not None:
             fact = self.about.facts.get(origin.source)
             if fact is None:
-                raise PublishError(f"evidence/{self.record.case}.yaml: no fact {origin.source!r}{did_you_mean(origin.source, self.about.facts)}")
+                raise PublishError(
+                    f"evidence/{self.record.case}.yaml: no fact {origin.source!r}{did_you_mean(origin.source, self.about.facts)}"
+                )
             parts.append([text(fact.text[self.language])])
         elif origin.kind == "published" and origin.source is not None:
             parts.append([self._cite(origin.source, "evidence")])
@@ -380,7 +432,9 @@ class _Composer:
     def _cite(self, key: str, where: str, suffix: Nodes | None = None) -> Node:
         known = bibliography()
         if key not in known:
-            raise PublishError(f"{where}: no source {key!r} in evidence/sources.yaml{did_you_mean(key, known)}")
+            raise PublishError(
+                f"{where}: no source {key!r} in evidence/sources.yaml{did_you_mean(key, known)}"
+            )
         number = self.cited.setdefault(key, len(self.cited) + 1)
         return link([text(f"[{number}"), *(suffix or []), text("]")], f"#s-{key}", "cite")
 
@@ -388,7 +442,18 @@ class _Composer:
         if not self.cited:
             return []
         entries = [
-            [pandoc.plain([span([text(bibliography()[key])], "source", key=f"s-{key}", lang=_script(bibliography()[key]))])]
+            [
+                pandoc.plain(
+                    [
+                        span(
+                            [text(bibliography()[key])],
+                            "source",
+                            key=f"s-{key}",
+                            lang=_script(bibliography()[key]),
+                        )
+                    ]
+                )
+            ]
             for key in self.cited
         ]
         style = [1, {"t": "Decimal"}, {"t": "Period"}]
@@ -421,7 +486,9 @@ class _Composer:
             if kind == "Math":
                 return span([node], "math", alt=spell(node["c"][1], self.language))
             if kind == "Image":
-                raise PublishError(f"{where}: a picture in Markdown has no place in a report: draw it")
+                raise PublishError(
+                    f"{where}: a picture in Markdown has no place in a report: draw it"
+                )
             if kind == "Header" and node["c"][0] > 1:
                 return heading(node["c"][0], node["c"][2])
             if kind in ("RawBlock", "RawInline"):
@@ -434,7 +501,9 @@ class _Composer:
 
     def _linked(self, content: Nodes, target: str, where: str) -> Node:
         if not target.startswith(SAFE):
-            raise PublishError(f"{where}: a link leads to {target!r}; only web addresses and #anchors do")
+            raise PublishError(
+                f"{where}: a link leads to {target!r}; only web addresses and #anchors do"
+            )
         if not target.startswith("#"):
             return link(content, target)
         key = target[1:]
@@ -453,10 +522,19 @@ class _Composer:
 
     def _hint(self, finding: Finding) -> str:
         about = finding.term
-        hint = self.word("number title", name=about.name(self.language), value=about.format(finding.value, self.language))
-        if finding.low is not None and finding.high is not None:
-            hint += self.word("number interval", about.interval(finding.low, finding.high, self.language))
+        hint = self.word(
+            "number title",
+            name=about.name(self.language),
+            value=about.format(finding.value, self.language),
+        )
+        if ends := self._interval(finding):
+            hint += self.word("number interval", ends)
         return hint
+
+    def _interval(self, finding: Finding) -> str:
+        if finding.low is None or finding.high is None or finding.low == finding.high:
+            return ""
+        return finding.term.interval(finding.low, finding.high, self.language)
 
     def _cited(self, content: list[Any], where: str) -> Nodes:
         found: Nodes = []

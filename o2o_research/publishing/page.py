@@ -73,13 +73,15 @@ def _figure(document: Document, name: str) -> str:
 def _contents(document: Document) -> str:
     head = escape(word("contents", document.language))
     entries = "\n".join(
-        f'<li><a href="#{section.key}">{escape(section.title)}</a></li>' for section in document.sections
+        f'<li><a href="#{section.key}">{escape(section.title)}</a></li>'
+        for section in document.sections
     )
     return f'<nav class="contents" aria-labelledby="contents">\n<h2 id="contents">{head}</h2>\n<ul>\n{entries}\n</ul>\n</nav>'
 
 
 def _scoped(markup: str) -> str:
     """Table heads that say what they head."""
+
     def scope(part: re.Match[str]) -> str:
         return re.sub(r"<th\b", '<th scope="col"', part.group(0))
 
@@ -93,9 +95,13 @@ def _others(document: Document, beside: dict[tuple[Language, str], str]) -> str:
     other: Language = "en" if document.language == "zh" else "zh"
     if name := beside.get((other, "html")):
         words = escape(word("other", document.language))
-        found.append(f'<a href="{name}" hreflang="{_LANG[other]}" lang="{_LANG[other]}">{words}</a>')
+        found.append(
+            f'<a href="{name}" hreflang="{_LANG[other]}" lang="{_LANG[other]}">{words}</a>'
+        )
     if name := beside.get((document.language, "pdf")):
-        found.append(f'<a href="{name}" type="application/pdf">{escape(word("pdf", document.language))}</a>')
+        found.append(
+            f'<a href="{name}" type="application/pdf">{escape(word("pdf", document.language))}</a>'
+        )
     return f'<p class="others">{" ".join(found)}</p>' if found else ""
 
 
@@ -105,7 +111,9 @@ def _live(document: Document) -> str:
         name: figures.specification(chart.bundle, document.language, font="system-ui, sans-serif")
         for name, chart in document.charts.items()
     }
-    data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
+    data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace(
+        "<", "\\u003c"
+    )
     return (
         f'<script type="application/json" id="specs">{data}</script>\n'
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'

@@ -98,12 +98,18 @@ def table(
     """A table of inline cells; ``align`` has one of ``l c r`` a column; the first names its row."""
     sides = {"l": "AlignLeft", "c": "AlignCenter", "r": "AlignRight"}
     columns = [
-        [{"t": sides[side]}, {"t": "ColWidth", "c": widths[i]} if widths else {"t": "ColWidthDefault"}]
+        [
+            {"t": sides[side]},
+            {"t": "ColWidth", "c": widths[i]} if widths else {"t": "ColWidthDefault"},
+        ]
         for i, side in enumerate(align)
     ]
 
     def row(cells: Sequence[Nodes]) -> list[Any]:
-        content = [[attributes(), {"t": "AlignDefault"}, 1, 1, [plain(cell)] if cell else []] for cell in cells]
+        content = [
+            [attributes(), {"t": "AlignDefault"}, 1, 1, [plain(cell)] if cell else []]
+            for cell in cells
+        ]
         return [attributes(), content]
 
     return {
@@ -179,7 +185,14 @@ def read(pieces: Sequence[tuple[str, str]]) -> list[Nodes]:
         else:
             parts[-1].append(block)
     if len(parts) != len(pieces):
-        where = next((pieces[i][0] for i, part in enumerate(parts) if BREAK in json.dumps(part, ensure_ascii=False)), "?")
+        where = next(
+            (
+                pieces[i][0]
+                for i, part in enumerate(parts)
+                if BREAK in json.dumps(part, ensure_ascii=False)
+            ),
+            "?",
+        )
         raise PublishError(f"{where}: a Markdown block is opened and not closed")
     return parts
 
@@ -193,7 +206,9 @@ def write(blocks: Nodes, target: str, *options: str) -> str:
 def _run(content: str, *arguments: str) -> str:
     done = subprocess.run(
         [_program(), "--sandbox", "--fail-if-warnings", "--wrap=preserve", *arguments],
-        input=content.encode(), capture_output=True, check=False,
+        input=content.encode(),
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         raise PublishError(f"pandoc: {done.stderr.decode(errors='replace').strip()}")

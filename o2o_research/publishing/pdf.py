@@ -18,7 +18,21 @@ from o2o_research.terms import Language
 
 STANDARDS: list[Any] = ["ua-1", "a-2a"]
 # Classes that the template has a function for.
-_STYLED = {"article", "front", "question", "verdict", "rule", "badge", "number", "numeral", "kind", "note", "key", "back", "sources"}
+_STYLED = {
+    "article",
+    "front",
+    "question",
+    "verdict",
+    "rule",
+    "badge",
+    "number",
+    "numeral",
+    "kind",
+    "note",
+    "key",
+    "back",
+    "sources",
+}
 
 
 def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes:
@@ -26,12 +40,18 @@ def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes
     sources = {
         "main.typ": source(document),
         "report.typ": template("report.typ"),
-        **{f"{name}.svg": figures.picture(chart.bundle, document.language) for name, chart in document.charts.items()},
+        **{
+            f"{name}.svg": figures.picture(chart.bundle, document.language)
+            for name, chart in document.charts.items()
+        },
     }
     try:
         made = typst.compile(
             {name: content.encode() for name, content in sources.items()},
-            font_paths=_fonts(), ignore_system_fonts=True, pdf_standards=STANDARDS, timestamp=0,
+            font_paths=_fonts(),
+            ignore_system_fonts=True,
+            pdf_standards=STANDARDS,
+            timestamp=0,
         )
     except typst.TypstError as error:
         raise PublishError(_reason(error)) from error
@@ -43,23 +63,22 @@ def source(document: Document) -> str:
     """The report in Typst."""
     day = document.date
     options = {
-        "title": document.title, "lang": document.language,
+        "title": document.title,
+        "lang": document.language,
         "region": "CN" if document.language == "zh" else "GB",
         "contents-title": word("contents", document.language),
     }
     settings = ", ".join(f"{name}: {_string(value)}" for name, value in options.items())
     body = pandoc.write(
         pandoc.walk(document.blocks, lambda node: _change(node, document)),
-        "typst-smart-citations", "--shift-heading-level-by=-1",
+        "typst-smart-citations",
+        "--shift-heading-level-by=-1",
     ).replace("align(center)[#table(", "align(left)[#table(")
     return (
         '#import "report.typ": *\n'
         f"#show: report.with({settings}, date: datetime(year: {day.year}, month: {day.month}, day: {day.day}))\n\n"
         f"{body}"
     )
-
-
-
 
 
 def _change(node: Node, document: Document) -> Node | Nodes | None:
@@ -78,10 +97,18 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
         return raw("typst", "#contents()")
     inline = kind == "Span"
     if "math" in classes:
-        return [raw("typst", f"#spoken({_string(named['alt'])})[", inline=True), *content, raw("typst", "]", inline=True)]
+        return [
+            raw("typst", f"#spoken({_string(named['alt'])})[", inline=True),
+            *content,
+            raw("typst", "]", inline=True),
+        ]
     wrapped = list(content)
     if named.get("lang", document.language) != document.language:
-        wrapped = [raw("typst", f"#foreign({_string(named['lang'])})[", inline=inline), *wrapped, raw("typst", "]", inline=inline)]
+        wrapped = [
+            raw("typst", f"#foreign({_string(named['lang'])})[", inline=inline),
+            *wrapped,
+            raw("typst", "]", inline=inline),
+        ]
     if key:
         wrapped = [raw("typst", f"#anchor(<{key}>)", inline=inline), *wrapped]
     return _styled(wrapped, classes, inline=inline)
@@ -92,16 +119,25 @@ def _styled(content: Nodes, classes: list[str], *, inline: bool) -> Nodes:
     for name in classes:
         if name == "badge":
             verdict = next(other for other in classes if other != "badge")
-            return [raw("typst", f"#badge({_string(verdict)})[", inline=inline), *content, raw("typst", "]", inline=inline)]
+            return [
+                raw("typst", f"#badge({_string(verdict)})[", inline=inline),
+                *content,
+                raw("typst", "]", inline=inline),
+            ]
         if name in _STYLED:
-            return [raw("typst", f"#{name}[", inline=inline), *content, raw("typst", "]", inline=inline)]
+            return [
+                raw("typst", f"#{name}[", inline=inline),
+                *content,
+                raw("typst", "]", inline=inline),
+            ]
     return content
 
 
 def _figure(document: Document, name: str) -> str:
     chart = document.charts[name]
     caption = pandoc.write(
-        pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document)), "typst-smart"
+        pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document)),
+        "typst-smart",
     ).strip()
     return (
         f"#figure(image({_string(name + '.svg')}, width: 100%, alt: {_string(chart.alt)}), "

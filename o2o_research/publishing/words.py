@@ -16,8 +16,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "decides": ("关键数字", "Deciding number"),
     "why": ("依据", "Why"),
     # A test as parts: name, value and at stand for the finding, its number and the threshold.
-    "rule <": ("检验规则：|name|须低于| |at|，本文为| |value|。", "Test: |name| below |at|; here |value|."),
-    "rule >": ("检验规则：|name|须高于| |at|，本文为| |value|。", "Test: |name| above |at|; here |value|."),
+    "rule <": (
+        "检验规则：|name|须低于| |at|，本文为| |value|。",
+        "Test: |name| below |at|; here |value|.",
+    ),
+    "rule >": (
+        "检验规则：|name|须高于| |at|，本文为| |value|。",
+        "Test: |name| above |at|; here |value|.",
+    ),
     "fig": ("图 {0}", "Figure {0}"),
     "tbl": ("表 {0}", "Table {0}"),
     "appendix": ("附录 {0} {1}", "Appendix {0}. {1}"),
@@ -62,8 +68,18 @@ _WORDS: dict[str, tuple[str, str]] = {
 }
 
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
 
 

@@ -44,4 +44,6 @@ def missing(character: str, where: str, *, bold: bool = False) -> str:
     """What is said of a character without a glyph."""
     shown = character if character.isprintable() else " "
     title = f"U+{ord(character):04X} {name(character, 'unnamed')}"
-    return f"{where}: no glyph for “{shown}” ({title}) in Noto Sans SC {'Bold' if bold else 'Regular'}"
+    return (
+        f"{where}: no glyph for “{shown}” ({title}) in Noto Sans SC {'Bold' if bold else 'Regular'}"
+    )

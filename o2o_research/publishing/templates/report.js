@@ -14,7 +14,9 @@
     try {
       const embed = await load();
       const live = document.createElement("div");
-      await embed(live, specs[plot.dataset.chart], {actions: false, renderer: "svg", tooltip: {theme: "custom"}});
+      // Compiled here, and without its version, of which the newer Vega would complain.
+      const {$schema, ...chart} = vegaLite.compile(specs[plot.dataset.chart]).spec;
+      await embed(live, chart, {mode: "vega", actions: false, renderer: "svg", tooltip: {theme: "custom"}});
       plot.replaceChildren(live);
     } catch { /* the still picture stays */ }
   };
