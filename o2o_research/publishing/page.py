@@ -10,6 +10,7 @@ from functools import cache
 from html import escape
 from string import Template
 
+from o2o_research.charts import FONT
 from o2o_research.publishing import figures, pandoc
 from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, plain_text, raw
@@ -107,15 +108,13 @@ def _others(document: Document, beside: dict[tuple[Language, str], str]) -> str:
 
 def _live(document: Document) -> str:
     """What draws the charts again, live, where scripts run."""
-    specs = {
-        name: figures.specification(chart.bundle, document.language, font="system-ui, sans-serif")
+    charts = ",".join(
+        f"{json.dumps(name)}:{figures.drawing(chart.bundle, document.language)}"
         for name, chart in document.charts.items()
-    }
-    data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace(
-        "<", "\\u003c"
     )
+    data = f"{{{charts}}}".replace(FONT, "sans-serif").replace("<", "\\u003c")
     return (
-        f'<script type="application/json" id="specs">{data}</script>\n'
+        f'<script type="application/json" id="charts">{data}</script>\n'
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'
         f"<script>{template('report.js')}</script>"
     )

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def test_the_en_page_has_no_chinese(reports: dict[str, Path]) -> None:
         for language, words in said
         if language == "en" and re.search("[\u3000-\u9fff]", words)
     ]
-    specs = re.search(r'id="specs">(.*?)</script>', reports["en.html"].read_text(), re.S)
-    assert specs is not None
-    assert not re.search("[\u3000-\u9fff]", specs.group(1))
+    charts = re.search(r'id="charts">(.*?)</script>', reports["en.html"].read_text(), re.S)
+    assert charts is not None
+    assert not re.search("[\u3000-\u9fff]", charts.group(1))
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(page: tuple[str, Page, str]) -> None:
@@ -123,7 +124,7 @@ def test_the_page_has_landmarks_language_headings_and_a_skip_link(
         assert len(read.all(tag)) == 1
     assert read.all("a")[0] == {"class": "skip", "href": "#main"}
     levels = [int(tag[1]) for tag, _ in read.tags if re.fullmatch("h[1-6]", tag)]
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert "viewport" in source
 
 
@@ -154,11 +155,11 @@ def test_formulas_are_mathml(page: tuple[str, Page, str]) -> None:
     assert len(page[1].all("math")) == 2
 
 
-def test_specifications_cannot_close_their_script(page: tuple[str, Page, str]) -> None:
-    specs = re.search(r'id="specs">(.*?)</script>', page[2], re.S)
-    assert specs is not None
-    assert "<" not in specs.group(1)
-    assert set(json.loads(specs.group(1))) == {"lines", "bars"}
+def test_the_charts_data_cannot_close_their_script(page: tuple[str, Page, str]) -> None:
+    charts = re.search(r'id="charts">(.*?)</script>', page[2], re.S)
+    assert charts is not None
+    assert "<" not in charts.group(1)
+    assert set(json.loads(charts.group(1))) == {"lines", "bars"}
 
 
 def test_the_page_links_to_its_other_language_and_its_pdf(page: tuple[str, Page, str]) -> None:
