@@ -9,6 +9,7 @@ parameters and hands them out with their plausible spread.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,14 +76,14 @@ class Finding(Shown):
     @property
     def zh_range(self) -> str:
         """``3.8 元（90% 区间 3.1–4.5 元）``"""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or self.low == self.high:
             return self.zh
         return f"{self.zh}（90% 区间 {self.term.interval(self.low, self.high, 'zh')}）"
 
     @property
     def en_range(self) -> str:
-        """``3.8 yuan (90 % interval 3.1–4.5 yuan)``"""
-        if self.low is None or self.high is None:
+        """``3.8 yuan (90% interval 3.1–4.5 yuan)``"""
+        if self.low is None or self.high is None or self.low == self.high:
             return self.en
         return f"{self.en} (90% interval {self.term.interval(self.low, self.high, 'en')})"
 
@@ -110,6 +111,10 @@ class OpenCase:
             raise AttributeError(
                 f"{self.name} has no parameter {key!r}{did_you_mean(key, self._drawn)}"
             ) from None
+
+    def at_stated(self) -> OpenCase:
+        """The case with every parameter at its stated value, for models that take no draws."""
+        return OpenCase(self.name, self._values, self._values)
 
     def __getitem__(self, key: str) -> Shown:
         return Shown(term(key), self._values[key], f"p-{key}")
@@ -196,6 +201,7 @@ def say(*, zh: str, en: str) -> None:
     """Write a paragraph in both languages; numbers come in as ``{finding.zh}``, ``{finding.en}``."""
     if not zh.strip() or not en.strip():
         raise CaseError("say: a sentence is missing in one language")
+    zh = _closed(zh)
     _show({SAY: {"zh": zh, "en": en}}, en, markdown=f"{zh}\n\n{en}")
 
 
@@ -247,10 +253,10 @@ def judge(
         "rule": rule,
         "threshold": _number(at),
         "threshold_finding": threshold.term.key if isinstance(threshold, Finding) else None,
-        "zh": zh,
+        "zh": _closed(zh),
         "en": en,
     }
-    names = VERDICT_NAMES[verdict]
+    names, zh = VERDICT_NAMES[verdict], bundle["zh"]
     _show(
         {VERDICT: bundle},
         f"{claim}: {names[1]}. {en}",
@@ -366,6 +372,11 @@ def _execution() -> int:
 
     shell = get_ipython()
     return -1 if shell is None else int(shell.execution_count)
+
+
+def _closed(zh: str) -> str:
+    """No space after a full-width bracket or mark, where a formatted number ends in one."""
+    return re.sub(r"(?<=[（）：，；。]) +", "", zh)
 
 
 def _number(value: Any) -> float | str | None:
