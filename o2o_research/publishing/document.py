@@ -112,7 +112,8 @@ class _Composer:
 
     def compose(self) -> Document:
         self._number()
-        parsed = list(zip(self.items, self._parse(), strict=True))
+        *prose, reading = self._parse()
+        parsed = list(zip(self.items, prose, strict=True))
         title = self._title(parsed)
         summary = [
             block for item, part in parsed if item.summary for block in self._show(item, part)
@@ -127,7 +128,8 @@ class _Composer:
         body = [
             block for item, part in parsed if not item.summary for block in self._show(item, part)
         ]
-        after = [*body, *self._findings(), *self._parameters(), *self._sources(), *self._reading()]
+        appendices = [*self._findings(), *self._parameters(), *self._sources()]
+        after = [*body, *appendices, self._appendix("reading"), *reading]
         front, after = self._keyed(front), self._keyed(after)
         sections = [
             Section(block["c"][1][0], pandoc.plain_text(block["c"][2]))
@@ -148,13 +150,16 @@ class _Composer:
         )
 
     def _parse(self) -> list[Nodes]:
-        """The prose of every item as blocks, none for a chart."""
+        """The prose of every item as blocks, none for a chart; the last appendix comes last."""
         pieces = []
         for item in self.items:
             if item.kind == PROSE:
                 pieces.append((item.where, item.content))
             else:
                 pieces.append((item.where, item.content.get(self.language, "")))
+        closing = Template(template(f"reading.{self.language}.md"))
+        words = closing.substitute(case=self.record.case, version=__version__)
+        pieces.append(("the last appendix", words))
         read = pandoc.read(pieces)
         return [self._prose(blocks, where) for (where, _), blocks in zip(pieces, read, strict=True)]
 
@@ -460,15 +465,6 @@ class _Composer:
         return [
             self._appendix("sources"),
             div([{"t": "OrderedList", "c": [style, entries]}], "sources"),
-        ]
-
-    def _reading(self) -> Nodes:
-        markdown = Template(template(f"reading.{self.language}.md")).substitute(
-            case=self.record.case, version=__version__
-        )
-        return [
-            self._appendix("reading"),
-            *self._prose(pandoc.read([("the last appendix", markdown)])[0], "the last appendix"),
         ]
 
     # ── inside prose ──────────────────────────────────────────────────────────────────────────

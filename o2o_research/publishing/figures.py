@@ -10,7 +10,7 @@ from typing import Any
 
 import vl_convert
 
-from o2o_research.charts import FONT, localise
+from o2o_research.charts import localise
 from o2o_research.errors import PublishError
 from o2o_research.publishing import fonts
 from o2o_research.terms import Language
