@@ -112,7 +112,8 @@ class _Composer:
 
     def compose(self) -> Document:
         self._number()
-        parsed = list(zip(self.items, self._parse(), strict=True))
+        *prose, reading = self._parse()
+        parsed = list(zip(self.items, prose, strict=True))
         title = self._title(parsed)
         summary = [
             block for item, part in parsed if item.summary for block in self._show(item, part)
@@ -127,7 +128,12 @@ class _Composer:
         body = [
             block for item, part in parsed if not item.summary for block in self._show(item, part)
         ]
+<<<<<<< HEAD
         after = [*body, *self._findings(), *self._parameters(), *self._sources(), *self._reading()]
+=======
+        appendices = [*self._findings(), *self._parameters(), *self._sources()]
+        after = [*body, *appendices, self._appendix("reading"), *reading]
+>>>>>>> m-publishing
         front, after = self._keyed(front), self._keyed(after)
         sections = [
             Section(block["c"][1][0], pandoc.plain_text(block["c"][2]))
@@ -148,13 +154,16 @@ class _Composer:
         )
 
     def _parse(self) -> list[Nodes]:
-        """The prose of every item as blocks, none for a chart."""
+        """The prose of every item as blocks, none for a chart; the last appendix comes last."""
         pieces = []
         for item in self.items:
             if item.kind == PROSE:
                 pieces.append((item.where, item.content))
             else:
                 pieces.append((item.where, item.content.get(self.language, "")))
+        closing = Template(template(f"reading.{self.language}.md"))
+        words = closing.substitute(case=self.record.case, version=__version__)
+        pieces.append(("the last appendix", words))
         read = pandoc.read(pieces)
         return [self._prose(blocks, where) for (where, _), blocks in zip(pieces, read, strict=True)]
 
@@ -294,11 +303,18 @@ class _Composer:
         }
 
     def _caption(self, key: str, bundle: dict[str, Any]) -> Nodes:
+<<<<<<< HEAD
         return [
             span([text(self.labels[key])], "numeral"),
             SPACE,
             text(bundle["title"][self.language]),
         ]
+=======
+        title = bundle["title"][self.language]
+        kind = "figure" if key.startswith("fig-") else "table"
+        fonts.check(title, f"{kind} {bundle['name']}", bold=True)
+        return [span([text(self.labels[key])], "numeral"), SPACE, text(title)]
+>>>>>>> m-publishing
 
     def _verdict(self, item: Item, part: Nodes) -> Node:
         bundle = item.content
@@ -347,16 +363,23 @@ class _Composer:
     def _findings(self) -> Nodes:
         rows = []
         for name, finding in self.record.findings.items():
+<<<<<<< HEAD
             ends = (
                 ""
                 if finding.low is None or finding.high is None
                 else finding.term.interval(finding.low, finding.high, self.language)
             )
+=======
+>>>>>>> m-publishing
             rows.append(
                 [
                     self._row_name(f"f-{name}"),
                     [text(finding.term.format(finding.value, self.language))],
+<<<<<<< HEAD
                     [text(ends or "—")],
+=======
+                    [text(self._interval(finding) or "—")],
+>>>>>>> m-publishing
                     [text(self.word(f"basis {finding.basis}"))],
                 ]
             )
@@ -369,8 +392,13 @@ class _Composer:
 
     def _parameters(self) -> Nodes:
         defaults = cases.case(self.record.case).defaults
+        given = self.record.parameters
         rows = []
-        for name, value in self.record.parameters.items():
+        # In the order of the params file: a stored notebook sorts its keys.
+        for name in [*defaults, *sorted(set(given) - set(defaults))]:
+            if name not in given:
+                continue
+            value = given[name]
             about = term(name)
             origin = self.about.origins.get(name)
             if origin is None:
@@ -463,15 +491,6 @@ class _Composer:
             div([{"t": "OrderedList", "c": [style, entries]}], "sources"),
         ]
 
-    def _reading(self) -> Nodes:
-        markdown = Template(template(f"reading.{self.language}.md")).substitute(
-            case=self.record.case, version=__version__
-        )
-        return [
-            self._appendix("reading"),
-            *self._prose(pandoc.read([("the last appendix", markdown)])[0], "the last appendix"),
-        ]
-
     # ── inside prose ──────────────────────────────────────────────────────────────────────────
 
     def _prose(self, blocks: Nodes, where: str) -> Nodes:
@@ -528,11 +547,21 @@ class _Composer:
             name=about.name(self.language),
             value=about.format(finding.value, self.language),
         )
+<<<<<<< HEAD
         if finding.low is not None and finding.high is not None:
             hint += self.word(
                 "number interval", about.interval(finding.low, finding.high, self.language)
             )
+=======
+        if ends := self._interval(finding):
+            hint += self.word("number interval", ends)
+>>>>>>> m-publishing
         return hint
+
+    def _interval(self, finding: Finding) -> str:
+        if finding.low is None or finding.high is None or finding.low == finding.high:
+            return ""
+        return finding.term.interval(finding.low, finding.high, self.language)
 
     def _cited(self, content: list[Any], where: str) -> Nodes:
         found: Nodes = []

@@ -97,7 +97,10 @@ def _read(notebook: str | Path | nbformat.NotebookNode) -> nbformat.NotebookNode
     if isinstance(notebook, nbformat.NotebookNode):
         return notebook
     try:
-        return nbformat.reads(Path(notebook).read_text(encoding="utf-8"), as_version=4)
+        content: nbformat.NotebookNode = nbformat.reads(  # type: ignore[no-untyped-call]
+            Path(notebook).read_text(encoding="utf-8"), as_version=4
+        )
+        return content
     except OSError as error:
         raise PublishError(f"cannot read {notebook}: {error.strerror}") from error
     except (UnicodeDecodeError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:

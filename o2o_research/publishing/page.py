@@ -10,9 +10,10 @@ from functools import cache
 from html import escape
 from string import Template
 
+from o2o_research.charts import FONT
 from o2o_research.publishing import figures, pandoc
 from o2o_research.publishing.document import Document, template
-from o2o_research.publishing.pandoc import Node, Nodes, plain_text, raw
+from o2o_research.publishing.pandoc import Node, Nodes, plain, plain_text, raw
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language
 
@@ -22,24 +23,18 @@ _LANG = {"zh": "zh-Hans", "en": "en"}
 def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes:
     """The page, UTF-8. ``beside`` names the reports in the same folder, to link to."""
     language = document.language
-    [front, *rest] = pandoc.walk(document.blocks, lambda node: _change(node, document))
-    body = _scoped(_html([front])) + "\n<!--front-->\n" + _scoped(_html(rest))
-    front_html, _, rest_html = body.partition("\n<!--front-->\n")
+    blocks = pandoc.walk(document.blocks, lambda node: _change(node, document))
+    body = pandoc.write(blocks, "html5", "--mathml", "--section-divs")
     page = Template(template("report.html")).substitute(
         lang=_LANG[language],
         title=escape(document.title),
         skip=escape(word("skip", language)),
         style=template("report.css"),
         others=_others(document, beside),
-        front=front_html,
-        rest=rest_html,
+        body=_scoped(body),
         live=_live(document) if document.charts else "",
     )
     return page.encode()
-
-
-def _html(blocks: Nodes) -> str:
-    return pandoc.write(blocks, "html5", "--mathml", "--section-divs")
 
 
 def _change(node: Node, document: Document) -> Node | Nodes | None:
@@ -47,7 +42,7 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
     if kind == "Div":
         classes = node["c"][0][1]
         if "chart" in classes:
-            return raw("html", _figure(document, dict(node["c"][0][2])["name"]))
+            return _figure(document, dict(node["c"][0][2])["name"])
         if "contents" in classes:
             return raw("html", _contents(document))
     if kind == "Span" and "math" in node["c"][0][1]:
@@ -60,14 +55,15 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
     return None
 
 
-def _figure(document: Document, name: str) -> str:
+def _figure(document: Document, name: str) -> Nodes:
     chart = document.charts[name]
     picture = figures.inline(figures.picture(chart.bundle, document.language), name)
-    caption = pandoc.write([pandoc.plain(chart.caption)], "html5").strip()
-    return (
-        f'<figure id="fig-{name}" class="chart">\n<figcaption>{caption}</figcaption>\n'
-        f'<div class="plot" role="img" aria-label="{escape(chart.alt)}" data-chart="{name}">{picture}</div>\n</figure>'
-    )
+    plot = f'<div class="plot" role="img" aria-label="{escape(chart.alt)}" data-chart="{name}">'
+    return [
+        raw("html", f'<figure id="fig-{name}" class="chart">\n<figcaption>'),
+        plain(chart.caption),
+        raw("html", f"</figcaption>\n{plot}{picture}</div>\n</figure>"),
+    ]
 
 
 def _contents(document: Document) -> str:
@@ -107,15 +103,20 @@ def _others(document: Document, beside: dict[tuple[Language, str], str]) -> str:
 
 def _live(document: Document) -> str:
     """What draws the charts again, live, where scripts run."""
-    specs = {
-        name: figures.specification(chart.bundle, document.language, font="system-ui, sans-serif")
+    charts = ",".join(
+        f"{json.dumps(name)}:{figures.drawing(chart.bundle, document.language)}"
         for name, chart in document.charts.items()
+<<<<<<< HEAD
     }
     data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace(
         "<", "\\u003c"
     )
+=======
+    )
+    data = f"{{{charts}}}".replace(FONT, "sans-serif").replace("<", "\\u003c")
+>>>>>>> m-publishing
     return (
-        f'<script type="application/json" id="specs">{data}</script>\n'
+        f'<script type="application/json" id="charts">{data}</script>\n'
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'
         f"<script>{template('report.js')}</script>"
     )

@@ -92,7 +92,7 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
     if kind == "Link":
         return _styled([node], classes, inline=True)
     if "chart" in classes:
-        return raw("typst", _figure(document, named["name"]))
+        return _figure(document, named["name"])
     if "contents" in classes:
         return raw("typst", "#contents()")
     inline = kind == "Span"
@@ -133,8 +133,9 @@ def _styled(content: Nodes, classes: list[str], *, inline: bool) -> Nodes:
     return content
 
 
-def _figure(document: Document, name: str) -> str:
+def _figure(document: Document, name: str) -> Nodes:
     chart = document.charts[name]
+<<<<<<< HEAD
     caption = pandoc.write(
         pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document)),
         "typst-smart",
@@ -143,6 +144,15 @@ def _figure(document: Document, name: str) -> str:
         f"#figure(image({_string(name + '.svg')}, width: 100%, alt: {_string(chart.alt)}), "
         f"kind: image, caption: [{caption}]) <fig-{name}>"
     )
+=======
+    caption = pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document))
+    image = f"image({_string(name + '.svg')}, width: 100%, alt: {_string(chart.alt)})"
+    return [
+        raw("typst", f"#figure({image}, kind: image, caption: ["),
+        *caption,
+        raw("typst", f"]) <fig-{name}>"),
+    ]
+>>>>>>> m-publishing
 
 
 def _string(words: str) -> str:

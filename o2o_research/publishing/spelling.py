@@ -107,7 +107,7 @@ def _tokens(formula: str) -> list[str]:
     found: list[str] = []
     rest = 0
     for words in re.finditer(r"\\(?:text|mathrm|operatorname)\{([^{}]*)\}", formula):
-        found += _TOKEN.findall(formula[rest : words.start()]) + [words.group(1).strip()]
+        found += [*_TOKEN.findall(formula[rest : words.start()]), words.group(1).strip()]
         rest = words.end()
     return found + _TOKEN.findall(formula[rest:])
 

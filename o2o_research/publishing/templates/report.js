@@ -1,6 +1,6 @@
 // Each still picture gives way to its live chart when it comes into view; where anything fails it stays.
 (() => {
-  const specs = JSON.parse(document.getElementById("specs").textContent);
+  const charts = JSON.parse(document.getElementById("charts").textContent);
   let runtime;
   const load = () => runtime ??= (async () => {
     const packed = Uint8Array.from(atob(document.getElementById("runtime").textContent), c => c.charCodeAt(0));
@@ -14,7 +14,7 @@
     try {
       const embed = await load();
       const live = document.createElement("div");
-      await embed(live, specs[plot.dataset.chart], {actions: false, renderer: "svg", tooltip: {theme: "custom"}});
+      await embed(live, charts[plot.dataset.chart], {mode: "vega", actions: false, renderer: "svg", tooltip: {theme: "custom"}});
       plot.replaceChildren(live);
     } catch { /* the still picture stays */ }
   };
