@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from o2o_research.domain import require
-from o2o_research.models.numerics import Array, linear_program, maximise_concave, root
+from ..domain import require
+from .numerics import Array, linear_program, maximise_concave, root
 
 # Goodwill of a restaurant that no one remembers: demand needs a number above 0.
 _FORGOTTEN = 1e-9

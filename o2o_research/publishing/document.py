@@ -128,12 +128,8 @@ class _Composer:
         body = [
             block for item, part in parsed if not item.summary for block in self._show(item, part)
         ]
-<<<<<<< HEAD
-        after = [*body, *self._findings(), *self._parameters(), *self._sources(), *self._reading()]
-=======
         appendices = [*self._findings(), *self._parameters(), *self._sources()]
         after = [*body, *appendices, self._appendix("reading"), *reading]
->>>>>>> m-publishing
         front, after = self._keyed(front), self._keyed(after)
         sections = [
             Section(block["c"][1][0], pandoc.plain_text(block["c"][2]))
@@ -303,18 +299,10 @@ class _Composer:
         }
 
     def _caption(self, key: str, bundle: dict[str, Any]) -> Nodes:
-<<<<<<< HEAD
-        return [
-            span([text(self.labels[key])], "numeral"),
-            SPACE,
-            text(bundle["title"][self.language]),
-        ]
-=======
         title = bundle["title"][self.language]
         kind = "figure" if key.startswith("fig-") else "table"
         fonts.check(title, f"{kind} {bundle['name']}", bold=True)
         return [span([text(self.labels[key])], "numeral"), SPACE, text(title)]
->>>>>>> m-publishing
 
     def _verdict(self, item: Item, part: Nodes) -> Node:
         bundle = item.content
@@ -363,23 +351,11 @@ class _Composer:
     def _findings(self) -> Nodes:
         rows = []
         for name, finding in self.record.findings.items():
-<<<<<<< HEAD
-            ends = (
-                ""
-                if finding.low is None or finding.high is None
-                else finding.term.interval(finding.low, finding.high, self.language)
-            )
-=======
->>>>>>> m-publishing
             rows.append(
                 [
                     self._row_name(f"f-{name}"),
                     [text(finding.term.format(finding.value, self.language))],
-<<<<<<< HEAD
-                    [text(ends or "—")],
-=======
                     [text(self._interval(finding) or "—")],
->>>>>>> m-publishing
                     [text(self.word(f"basis {finding.basis}"))],
                 ]
             )
@@ -547,15 +523,8 @@ class _Composer:
             name=about.name(self.language),
             value=about.format(finding.value, self.language),
         )
-<<<<<<< HEAD
-        if finding.low is not None and finding.high is not None:
-            hint += self.word(
-                "number interval", about.interval(finding.low, finding.high, self.language)
-            )
-=======
         if ends := self._interval(finding):
             hint += self.word("number interval", ends)
->>>>>>> m-publishing
         return hint
 
     def _interval(self, finding: Finding) -> str:

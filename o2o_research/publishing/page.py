@@ -106,15 +106,8 @@ def _live(document: Document) -> str:
     charts = ",".join(
         f"{json.dumps(name)}:{figures.drawing(chart.bundle, document.language)}"
         for name, chart in document.charts.items()
-<<<<<<< HEAD
-    }
-    data = json.dumps(specs, ensure_ascii=False, separators=(",", ":"), sort_keys=True).replace(
-        "<", "\\u003c"
-    )
-=======
     )
     data = f"{{{charts}}}".replace(FONT, "sans-serif").replace("<", "\\u003c")
->>>>>>> m-publishing
     return (
         f'<script type="application/json" id="charts">{data}</script>\n'
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'

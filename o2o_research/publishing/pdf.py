@@ -135,16 +135,6 @@ def _styled(content: Nodes, classes: list[str], *, inline: bool) -> Nodes:
 
 def _figure(document: Document, name: str) -> Nodes:
     chart = document.charts[name]
-<<<<<<< HEAD
-    caption = pandoc.write(
-        pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document)),
-        "typst-smart",
-    ).strip()
-    return (
-        f"#figure(image({_string(name + '.svg')}, width: 100%, alt: {_string(chart.alt)}), "
-        f"kind: image, caption: [{caption}]) <fig-{name}>"
-    )
-=======
     caption = pandoc.walk([pandoc.plain(chart.caption)], lambda node: _change(node, document))
     image = f"image({_string(name + '.svg')}, width: 100%, alt: {_string(chart.alt)})"
     return [
@@ -152,7 +142,6 @@ def _figure(document: Document, name: str) -> Nodes:
         *caption,
         raw("typst", f"]) <fig-{name}>"),
     ]
->>>>>>> m-publishing
 
 
 def _string(words: str) -> str:
