@@ -320,7 +320,10 @@ def decision_map(
             color=alt.Color(
                 "z:Q",
                 title=f"term:{z[0]}",
-                legend=alt.Legend(orient="right", title=f"term:{z[0]}", labelExpr=f"axis:{z[0]}"),
+                legend=alt.Legend(
+                    title=f"term:{z[0]}", titleOrient="left", titleLimit=400, titleFontSize=12.5,
+                    gradientLength=200, labelExpr=f"axis:{z[0]}",
+                ),
                 scale=alt.Scale(
                     domain=[level - reach, level, level + reach],
                     interpolate="rgb",
@@ -354,7 +357,7 @@ def decision_map(
     words = {
         language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers).properties(width=WIDTH - 110), words, frame)
+    return _figure(alt.layer(*layers), words, frame)
 
 
 def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> Figure:
@@ -594,7 +597,7 @@ def _tick(key: str, language: Language) -> str:
     about = term(key)
     if about.unit.scale == 100:
         return "format(datum.value, '.3~%')"
-    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.5~g')"
+    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.6~g')"
     if about.unit.en != "yuan":
         return plain
     size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
