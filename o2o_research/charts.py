@@ -594,10 +594,10 @@ def _tick(key: str, language: Language) -> str:
     about = term(key)
     if about.unit.scale == 100:
         return "format(datum.value, '.3~%')"
-    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.5~g')"
+    plain = "format(datum.value, ',.4~r')" if about.digits else "format(datum.value, ',.5~r')"
     if about.unit.en != "yuan":
         return plain
-    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
+    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~r') + '{1}'"
     steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]
     (big, bigger), (small, smaller) = steps
     return (
