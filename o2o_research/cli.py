@@ -121,7 +121,9 @@ def run(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set one parameter; may be repeated."),
+        typer.Option(
+            "-p", "--parameter", metavar="NAME VALUE", help="Set one parameter; may be repeated."
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="Your own log: CSV or Parquet, a path or a glob.")

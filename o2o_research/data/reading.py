@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
-import ibis  # type: ignore[import-untyped]
-import ibis.expr.datatypes as dt  # type: ignore[import-untyped]
-import ibis.expr.types as ir  # type: ignore[import-untyped]
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from o2o_research.data import sources
+from o2o_research.data.files import files
 from o2o_research.data.tables import ORDERS, Column, Table
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
@@ -47,8 +48,8 @@ def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Ta
     -------
     ibis Table
         ``customer_id`` text, ``ordered_at`` timestamp, ``amount`` yuan, ``channel`` text,
-        ``discount`` yuan, and ``order_id`` text first where the log has it. A CSV is held in
-        memory; Parquet is read anew by every reduction and must stay where it is.
+        ``discount`` yuan, and ``order_id`` text first where the log has it. DuckDB holds them
+        in memory, and on disk beyond that; the files are not needed again.
 
     Raises
     ------
@@ -73,11 +74,18 @@ def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Ta
 
 
 def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -> ir.Table:
-    """Any canonical table, as ``read_orders`` reads orders."""
-    if timezone not in zoneinfo.available_timezones():
-        raise DataError(f"timezone {timezone!r} is not known; write one like Asia/Shanghai")
+    """Any table that is described, as ``read_orders`` reads orders.
+
+    A loader describes the columns it needs of a foreign log, and has them checked here.
+    """
+    try:
+        zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(
+            f"timezone {timezone!r} is not known; write one like Asia/Shanghai"
+        ) from None
     con = sources.connect(timezone)
-    paths = sources.files(source)
+    paths = files(source)
     names = [path.name for path in paths]
     parts, problems = [], []
     with TemporaryDirectory(prefix="o2o-") as scratch:
@@ -100,29 +108,11 @@ def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -
                 return checked
         checked, found = _careful(con, parts, table, columns, timezone, Path(scratch))
         problems += found
-        if not problems and not checked.count().to_pyarrow().as_py():
+        if not problems and checked is not None and not checked.count().to_pyarrow().as_py():
             problems.append(f"{names[0] if len(names) == 1 else source} holds no {table.name}")
-        if problems:
+        if problems or checked is None:
             raise DataError("\n".join(problems))
         return checked
-
-
-def read_text(source: str | Path, columns: Sequence[str]) -> ir.Table:
-    """The named columns of a CSV as text, unchecked: what a loader starts from.
-
-    ``row`` counts the records from 1, over the files in order of name.
-
-    Raises
-    ------
-    DataError
-        If a file is no table or lacks a column.
-    """
-    wanted = Table(
-        name="rows", row="row", keys=(),
-        columns=tuple(Column(name=c, type="text", zh=c, en=c, gaps=True) for c in columns),
-    )  # fmt: skip
-    table = read(source, wanted, timezone="UTC")
-    return table.mutate(row=ibis.row_number() + 1)
 
 
 def write_orders(orders: ir.Table, to: str | Path) -> Path:
@@ -139,6 +129,8 @@ def write_orders(orders: ir.Table, to: str | Path) -> Path:
     target = Path(to)
     if not target.parent.is_dir():
         raise DataError(f"{target.parent} is not a folder")
+    if target.is_dir():
+        raise DataError(f"{target} is a folder; name a file")
     with TemporaryDirectory(prefix=".o2o-", dir=target.parent) as beside:
         rough, whole = Path(beside, target.name), Path(beside, "whole")
         orders.to_parquet(str(rough))
@@ -189,7 +181,7 @@ def _readable(part: sources.Part, column: Column) -> bool:
 class _Check:
     """A rule on one column: where it is broken, and what to say."""
 
-    column: str
+    column: Column
     broken: Any
     wording: str
 
@@ -214,11 +206,11 @@ def _quick(
             else sources.read_csv(con, group, names)
             for group in alike.values()
         ]
-        rows = ibis.union(
-            *(_marked(_typed(con, raw, columns, timezone), columns) for raw in raws)
+        marked = (_marked(_typed(con, raw, columns, timezone), columns) for raw in raws)
+        rows = con.create_table(
+            ibis.util.gen_name(table.name),
+            ibis.union(*(part.select(*names, "_bad") for part in marked)),
         )
-        if not all(part.is_parquet for part in parts):
-            rows = con.create_table(ibis.util.gen_name(table.name), rows)
         count = rows.agg(n=rows.count(), bad=rows["_bad"].sum()).to_pyarrow().to_pylist()[0]
         if not count["n"] or count["bad"]:
             return None
@@ -249,9 +241,7 @@ def _careful(
             if part.is_parquet:
                 raw = sources.read_parquet(con, [part])
             else:
-                raw, found = sources.read_csv_carefully(
-                    con, part, [c.name for c in here], scratch
-                )
+                raw, found = sources.read_csv_carefully(con, part, [c.name for c in here], scratch)
                 problems += found
             typed = _typed(con, raw, here, timezone)
             problems += _broken(part.name, typed, list(_checks(typed, here)))
@@ -309,11 +299,11 @@ def _checks(typed: ir.Table, columns: Sequence[Column]) -> Iterator[_Check]:
     for column in columns:
         cell, value = typed[f"cell_{column.name}"], typed[column.name]
         if not column.gaps:
-            yield _Check(column.name, cell.isnull(), "empty; it must be known")
+            yield _Check(column, cell.isnull(), "empty; it must be known")
         if column.type != "text":
-            yield _Check(column.name, cell.notnull() & value.isnull(), _UNREAD[column.type])
+            yield _Check(column, cell.notnull() & value.isnull(), _UNREAD[column.type])
         for broken, wording in _outside(value, column):
-            yield _Check(column.name, broken.fill_null(False), wording)
+            yield _Check(column, broken.fill_null(False), wording)
 
 
 def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
@@ -357,7 +347,7 @@ def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[st
     for check, count in zip(checks, counts.to_pylist()[0].values(), strict=True):
         if not count:
             continue
-        cell = typed[f"cell_{check.column}"].cast("string")
+        cell = typed[f"cell_{check.column.name}"].cast("string")
         first = (
             typed.select("_row", cell=cell, broken=check.broken)
             .filter(ibis._.broken)
@@ -367,9 +357,9 @@ def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[st
             .to_pylist()
         )
         rows = sources.row_list([r["_row"] for r in first], count)
-        cells = ", ".join(_quoted(r["cell"]) for r in first if r["cell"] is not None)
+        cells = ", ".join(_quoted(r["cell"], check.column) for r in first if r["cell"] is not None)
         said = f"{cells} {'is' if count == 1 else 'are'} {check.wording}".strip()
-        yield f"{name}: {check.column}, {rows}: {said}"
+        yield f"{name}: {check.column.name}, {rows}: {said}"
 
 
 def _repeated(
@@ -403,7 +393,7 @@ def _repeated(
         where = sources.row_list([r["_row"] for r in first], count)
         verb = "repeats" if count == 1 else "repeat"
         if len(key) == 1:
-            cells = ", ".join(_quoted(r[key[0]]) for r in first)
+            cells = ", ".join(sources.shown(r[key[0]]) for r in first)
             said = f"{key[0]}, {where}: {cells} {verb} {earlier}; one row is one {table.row}"
         else:
             said = (
@@ -413,6 +403,7 @@ def _repeated(
         yield f"{part.name}: {said}"
 
 
-def _quoted(cell: str) -> str:
+def _quoted(cell: str, column: Column) -> str:
     """A cell for a message: a number as it stands, anything else in quotes."""
-    return cell if re.fullmatch(r"[-+.\deE]{1,40}", cell, re.ASCII) else sources.shown(cell)
+    number = re.fullmatch(r"[-+]?[\d.]{1,30}([eE][-+]?\d{1,5})?", cell, re.ASCII)
+    return cell if number and column.type == "number" else sources.shown(cell)

@@ -11,25 +11,36 @@ the first visit are missing. The first visit makes the label and is never counte
 return, so the label does not leak into what is measured. ``labelled`` puts another label
 in its place.
 
-Money is added up as exact decimals, so that the same orders give the same bits however the
+Money is added up exactly, to the fen (0.01 yuan), so that the same orders give the same bits however the
 engine splits the work.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import math
 from typing import Any, Literal
 
-import ibis  # type: ignore[import-untyped]
-import ibis.expr.types as ir  # type: ignore[import-untyped]
+import ibis
+import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
+from o2o_research.domain import Interval
 from o2o_research.errors import DataError
 
-_SUMMARY = (
-    "customer_id frequency recency T monetary first_amount first_day channel acquisition"
-).split()
+_SUMMARY = [
+    "customer_id",
+    "frequency",
+    "recency",
+    "T",
+    "monetary",
+    "first_amount",
+    "first_day",
+    "channel",
+    "acquisition",
+]
 _PERIODS = {"week": ("W", "W-SUN"), "month": ("M", "M"), "quarter": ("Q", "Q")}
 
 
@@ -39,7 +50,7 @@ def visits(orders: ir.Table, *, end: str | dt.date | None = None) -> ir.Table:
     Returns
     -------
     ibis Table
-        ``customer_id``, ``day`` (date), ``amount`` (yuan, exact decimal), ``channel`` (of the
+        ``customer_id``, ``day`` (date), ``amount`` (yuan, a decimal), ``channel`` (of the
         day's first order; of several at one moment the first by alphabet; empty if not known)
         and ``acquisition``: what this visit would make of a customer who came by it, or the
         label of ``labelled`` orders.
@@ -59,7 +70,7 @@ def visits(orders: ir.Table, *, end: str | dt.date | None = None) -> ir.Table:
         acquisition = ibis.cases(
             (_["deal"].any(), "deal"), (_["deal"].isnull().any(), "unknown"), else_="full_price"
         )
-    return days.agg(amount=_exact_sum(_["amount"]), channel=first, acquisition=acquisition)
+    return days.agg(amount=exact_sum(_["amount"]), channel=first, acquisition=acquisition)
 
 
 def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> pd.DataFrame:
@@ -76,8 +87,9 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     DataFrame, one row per customer, by ``customer_id``
         ``frequency`` visits after the first [x]; ``recency`` weeks from the first visit to
         the last [t_x]; ``T`` weeks from the first visit to ``end``; ``monetary`` mean yuan of
-        the visits after the first, not a number without any [m_x]; ``first_amount`` yuan of
-        the first visit; ``first_day``; ``channel`` of the first order, missing if not known;
+        the visits after the first, 0 if those were free, not a number without any [m_x];
+        ``first_amount`` yuan of the first visit; ``first_day``; ``channel`` of the first
+        order, missing if not known;
         ``acquisition``: ``deal``, ``full_price`` or ``unknown``.
 
     Raises
@@ -87,21 +99,20 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
 
     Examples
     --------
-    >>> import ibis
-    >>> orders = ibis.memtable({
+    >>> import ibis, pyarrow
+    >>> log = pyarrow.table({
     ...     "customer_id": ["A", "A", "A"], "amount": [20.0, 50.0, 60.0],
     ...     "ordered_at": ["2014-05-01 12:00", "2014-05-08 12:00", "2014-05-08 19:00"],
     ...     "channel": ["voucher", "dine_in", "dine_in"], "discount": [30.0, 0.0, 0.0],
-    ... }).cast({"ordered_at": "timestamp"})
+    ... })
+    >>> orders = ibis.memtable(log).cast({"ordered_at": "timestamp"})
     >>> customer = customer_summary(orders, end="2014-05-22").iloc[0]
     >>> [float(customer[c]) for c in ("frequency", "recency", "T", "monetary")]
     [1.0, 1.0, 3.0, 110.0]
     >>> customer["acquisition"]
     'deal'
     """
-    first_visit = {
-        name: _[name].argmin(_["day"]) for name in ("amount", "channel", "acquisition")
-    }
+    first_visit = {name: _[name].argmin(_["day"]) for name in ("amount", "channel", "acquisition")}
     customers = (
         visits(orders, end=end)
         .group_by("customer_id")
@@ -127,9 +138,9 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     if table.empty:
         raise DataError(f"no orders up to {end or 'the end'}: nothing to summarise")
     last = pd.Timestamp(_day(end)) if end is not None else table["last_day"].max()
-    table.insert(2, "recency", _weeks(table.pop("last_day"), table["first_day"]))
-    table.insert(3, "T", _weeks(last, table["first_day"]))
-    return table[[*_SUMMARY]]
+    table["recency"] = _weeks(table["last_day"], table["first_day"])
+    table["T"] = _weeks(last, table["first_day"])
+    return table[_SUMMARY]
 
 
 def cells(summary: pd.DataFrame) -> pd.DataFrame:
@@ -198,10 +209,10 @@ def cohort_retention(
         raise DataError("no orders: nothing to follow")
     # The first period that is not whole: the one that holds the day after the last.
     open_period = pd.Period(pd.Timestamp(last) + pd.Timedelta(days=1), freq=frequency)
-    sizes = found[found["age"] == 0].set_index(["cohort", "kind"])["active"]
+    sizes = found[found["age"] == 0].sort_values(["cohort", "kind"])
     grid = [
         (cohort, kind, age, size)
-        for (cohort, kind), size in sizes.sort_index().items()
+        for cohort, kind, size in zip(sizes["cohort"], sizes["kind"], sizes["active"], strict=True)
         for age in range((open_period - pd.Period(cohort, freq=frequency)).n)
     ]
     if not grid:
@@ -245,20 +256,154 @@ def ticket_by_visit(
         kind=_["acquisition"].argmin(_["day"]), first=_["amount"].argmin(_["day"])
     )
     by_day = ibis.window(group_by="customer_id", order_by="day")
-    sums = (
+    numbered = (
         seen.mutate(visit=ibis.row_number().over(by_day) + 1)
         .filter(_["visit"] <= last)
         .inner_join(born, "customer_id")
         .mutate(change=_["amount"] - _["first"])
-        .group_by(acquisition=_["kind"], visit=_["visit"])
-        .agg(
-            customers=_.count(),
-            **{
-                f"{name}_{power}": (_[name] ** power if power == 2 else _[name]).sum()
-                for name in ("amount", "change")
-                for power in (1, 2)
-            },
-        )
-        .order_by("acquisition", "visit")
     )
-    return sums
+    sums = numbered.group_by(acquisition=_["kind"], visit=_["visit"]).agg(
+        customers=_.count(),
+        ticket=_["amount"].sum(),
+        ticket_squares=_squares(_["amount"]),
+        change=_["change"].sum(),
+        change_squares=_squares(_["change"]),
+    )
+    rows = [
+        {
+            "acquisition": row["acquisition"],
+            "visit": row["visit"],
+            "customers": row["customers"],
+            **_moments("ticket", row),
+            **_moments("change", row),
+        }
+        for row in sums.order_by("acquisition", "visit").to_pyarrow().to_pylist()
+    ]
+    if not rows:
+        raise DataError(f"no orders up to {end or 'the end'}: nothing to count")
+    return pd.DataFrame(rows)
+
+
+def deal_prone(orders: ir.Table, *, weeks: int = 13, above: float = 0.01) -> ir.Table:
+    """Label customers by the share given away on their own first ``weeks`` weeks of orders.
+
+    For a log whose customers were there before it began, where the first order seen is no
+    acquisition. What made the label must not be measured again: ``labelled`` drops it.
+
+    Parameters
+    ----------
+    weeks : weeks from a customer's first order that make the label, >= 1; 13 is a quarter
+    above : a customer is deal-prone whose discounts were more than this share of list
+        price (amount plus discount), in [0, 1). Any coupon at all (0) would mostly pick those
+        who come often; a share of 0.01 is assumed: vary it.
+
+    Returns
+    -------
+    ibis Table, one row per customer
+        ``customer_id``; ``acquisition``: ``deal``, ``full_price``, or ``unknown`` where no
+        discount of those weeks is known; ``discount_share``; ``counted_from``, the first
+        day after them.
+    """
+    if weeks < 1:
+        raise ValueError(f"weeks={weeks} must be at least 1")
+    if above not in Interval.parse("[0, 1)"):
+        raise ValueError(f"above={above:g} must lie in [0, 1)")
+    starts = orders.group_by("customer_id").agg(
+        counted_from=_["ordered_at"].date().min() + ibis.interval(days=7 * weeks)
+    )
+    known = _["discount"].notnull()
+    sums = (
+        orders.inner_join(starts, "customer_id")
+        .filter(_["ordered_at"].date() < _["counted_from"])
+        .group_by("customer_id", "counted_from")
+        .agg(
+            given=exact_sum(_["discount"]),
+            paid=exact_sum(ibis.ifelse(known, _["amount"], None)),
+        )
+        .mutate(given=_yuan(_["given"]), paid=_yuan(_["paid"]))
+    )
+    share = _["given"] / (_["given"] + _["paid"]).nullif(0.0)
+    return sums.mutate(discount_share=share).select(
+        "customer_id",
+        "discount_share",
+        "counted_from",
+        acquisition=ibis.cases(
+            (_["discount_share"] > above, "deal"),
+            (_["discount_share"].notnull(), "full_price"),
+            else_="unknown",
+        ),
+    )
+
+
+def labelled(orders: ir.Table, labels: ir.Table) -> ir.Table:
+    """The orders from each customer's ``counted_from`` on, with the label as ``acquisition``.
+
+    Every reduction then goes by this label. A customer with no order from that day on is
+    gone: report how many of each label were, that is a finding of its own.
+
+    Parameters
+    ----------
+    labels : ``customer_id``, ``acquisition`` and ``counted_from`` (date), from the same
+        connection, as ``deal_prone`` gives them
+    """
+    keep = labels.select("customer_id", "acquisition", "counted_from")
+    return (
+        orders.inner_join(keep, "customer_id")
+        .filter(_["ordered_at"].date() >= _["counted_from"])
+        .drop("counted_from")
+    )
+
+
+def newcomers(orders: ir.Table, since: str | dt.date) -> ir.Table:
+    """The orders of customers whose first order of the log is on or after the day ``since``.
+
+    A log begins in the middle of its older customers' lives: their first order in it is no
+    acquisition. Leave out those seen in its first weeks, as many as a regular may stay away.
+    """
+    born = orders.group_by("customer_id").agg(born=_["ordered_at"].date().min())
+    new = born.filter(_["born"] >= ibis.date(str(_day(since)))).select("customer_id")
+    return orders.semi_join(new, "customer_id")
+
+
+def exact_sum(amount: Any) -> Any:
+    """Sum to the fen (0.01 yuan), the same in any order."""
+    return amount.cast("decimal(18, 2)").sum()
+
+
+def _squares(exact: Any) -> Any:
+    """Sum of squares of exact money, exact as well."""
+    return (exact * exact).cast("decimal(38, 4)").sum()
+
+
+def _yuan(exact: Any) -> Any:
+    return exact.cast("float64")
+
+
+def _moments(name: str, row: dict[str, Any]) -> dict[str, float]:
+    """Mean and standard deviation from exact sums, where floats would cancel."""
+    n, total, squares = row["customers"], row[name], row[f"{name}_squares"]
+    with decimal.localcontext(prec=80):
+        spread = float(((squares - total * total / n) / (n - 1)).sqrt()) if n > 1 else math.nan
+        return {name: float(total / n), f"{name}_sd": spread}
+
+
+def _frame(table: ir.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pyarrow().to_pandas()
+    return frame
+
+
+def _weeks(later: Any, earlier: Any) -> Any:
+    """Whole days between two moments at midnight, in weeks."""
+    return (later - earlier).dt.days / 7
+
+
+def _day(text: str | dt.date) -> dt.date:
+    """A day from its ISO text."""
+    if isinstance(text, dt.datetime):
+        return text.date()
+    if isinstance(text, dt.date):
+        return text
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"{text!r} is not a day; write 2014-05-30") from None

@@ -1,4 +1,4 @@
-"""Files as tables of text: which files, their hash, their encoding, their lines.
+"""Files as tables: their encoding, their header, their lines.
 
 A CSV is read twice at most. DuckDB reads it fast; if anything is wrong it is read again
 record by record, so that a message can name the line that an editor shows.
@@ -10,19 +10,17 @@ import codecs
 import csv
 import glob
 import gzip
-import hashlib
 import os
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import duckdb
-import ibis  # type: ignore[import-untyped]
-import ibis.expr.types as ir  # type: ignore[import-untyped]
+import ibis
+import ibis.expr.types as ir
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -42,46 +40,6 @@ def shown(text: str, limit: int = 40) -> str:
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
-def files(source: str | Path) -> list[Path]:
-    """The files that ``source`` names, a path or a pattern such as ``logs/2014-*.csv``, sorted.
-
-    Raises
-    ------
-    DataError
-        If it names a folder, something that is not a file, or nothing.
-    """
-    text = str(source)
-    path = Path(text).expanduser()
-    if not text or "\0" in text:
-        raise DataError(f"{text!r} names no file")
-    if path.is_dir():
-        raise DataError(f"{text} is a folder; name a file, or a pattern such as {text}/*.csv")
-    if path.is_file():
-        return [path]
-    if path.exists():
-        raise DataError(f"{text} is not a file")
-    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    found = [name for name in found if name.is_file()]
-    if not found:
-        what = "no file matches" if glob.has_magic(text) else "no such file"
-        raise DataError(f"{text}: {what}")
-    return found
-
-
-def data_hash(source: str | Path) -> str:
-    """SHA-256 of what ``source`` holds: contents only, neither names nor their order.
-
-    One file gives what ``sha256sum`` prints; several give the hash of their sorted hashes.
-    """
-    hashes = []
-    for path in files(source):
-        with path.open("rb") as stream:
-            hashes.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    if len(hashes) == 1:
-        return hashes[0]
-    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Part:
     """One file, opened: its header; of a CSV its text as UTF-8, of Parquet its types."""
@@ -98,9 +56,7 @@ class Part:
         return self.text is None
 
 
-def open_part(
-    con: Any, path: Path, *, name: str, scratch: Path, columns: Sequence[str]
-) -> Part:
+def open_part(con: Any, path: Path, *, name: str, scratch: Path, columns: Sequence[str]) -> Part:
     """Look at the file's first bytes, decode it if it is text, and read its header.
 
     Raises
@@ -123,9 +79,11 @@ def open_part(
         first = next((line for line in lines if line.strip()), "")
         lines.seek(0)
         delimiter = max(_DELIMITERS, key=lambda mark: _known(first, mark, columns))
-        header = next(iter(_records(lines, delimiter)), (1, [], ""))[1]
-    if not header:
+        line, header, fault = next(_records(lines, delimiter), (1, [], "no line"))
+    if fault == "no line":
         raise DataError(f"{name} is empty")
+    if fault:
+        raise DataError(f"{name}: row {line}: {fault}")
     return Part(path, name, tuple(cell.strip() for cell in header), text, delimiter)
 
 
@@ -234,7 +192,7 @@ def row_list(rows: Sequence[int], count: int | None = None) -> str:
 
 def _records(lines: IO[str], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
     """(line it begins on, cells, fault) of every record; blank lines are no records."""
-    limit = csv.field_size_limit(sys.maxsize)
+    limit = csv.field_size_limit(2**31 - 1)
     try:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         line = 1
@@ -256,7 +214,7 @@ def _records(lines: IO[str], delimiter: str) -> Iterator[tuple[int, list[str], s
 def _as_utf8(path: Path, name: str, *, zipped: bool, scratch: Path) -> Path:
     """Where the text of ``path`` lies as UTF-8: itself, or a copy in ``scratch``."""
 
-    def opened() -> IO[bytes]:
+    def opened() -> BinaryIO | gzip.GzipFile:
         return gzip.open(path) if zipped else path.open("rb")
 
     copy = scratch / f"{len(os.listdir(scratch))}.csv"
@@ -293,7 +251,7 @@ class _Undecodable(Exception):
         self.row = row
 
 
-def _decoded(stream: IO[bytes], encoding: str, name: str) -> Iterator[str]:
+def _decoded(stream: BinaryIO | gzip.GzipFile, encoding: str, name: str) -> Iterator[str]:
     """The text of ``stream``, strictly decoded, in chunks; a NUL is refused."""
     decoder = codecs.getincrementaldecoder(encoding)()
     row = 1

@@ -51,7 +51,7 @@ class Table:
     name: str
     row: str
     columns: tuple[Column, ...]
-    keys: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...] = ()
 
 
 ORDERS = Table(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..domain import require
-from .numerics import Array
+from o2o_research.domain import require
+from o2o_research.models.numerics import Array
 
 
 def smallest_share(needed: float | Array, per_share: float | Array) -> float | Array:

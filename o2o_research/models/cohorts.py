@@ -212,7 +212,7 @@ def compare_cohorts(
     horizon: float,
     rng: np.random.Generator,
     draws: int = 1000,
-    level: float = 0.95,
+    level: float = 0.9,
 ) -> CohortComparison:
     """Do customers won with a deal return, spend and pay like those who came at full price?
 
@@ -278,7 +278,7 @@ class Correlation(NamedTuple):
 
 
 def spend_frequency_correlation(
-    frequency: ArrayLike, monetary: ArrayLike, level: float = 0.95
+    frequency: ArrayLike, monetary: ArrayLike, level: float = 0.9
 ) -> Correlation:
     """Correlation of repeat purchases and their mean spend over customers with a repeat.
 

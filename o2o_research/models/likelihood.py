@@ -129,7 +129,7 @@ def estimate(
     *fits: Fit[Any],
     rng: np.random.Generator,
     draws: int = 1000,
-    level: float = 0.95,
+    level: float = 0.9,
 ) -> Estimate:
     """Any quantity of fitted models, with an interval from draws of their parameters.
 

@@ -143,6 +143,119 @@ def linear_program(
     return Linear(np.asarray(result.x, float), float(result.fun), np.maximum(fall, 0.0))
 
 
+@dataclass(frozen=True)
+class Concave:
+    """The optimum of a concave program, with its certificate.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,), the argmax
+    value : the objective there
+    multipliers : ndarray, shape (m,), > 0, what one more unit of each right-hand side is worth
+    gap : no feasible point's value is more than this above ``value``
+    """
+
+    x: Array
+    value: float
+    multipliers: Array
+    gap: float
+
+
+def maximise_concave(
+    objective: Callable[[Array], tuple[float, Array, Array]],
+    at_most: tuple[ArrayLike, ArrayLike],
+    start: ArrayLike,
+    *,
+    scale: ArrayLike = 1.0,
+    tolerance: float = 1e-9,
+    max_steps: int = 200,
+    what: str = "concave program",
+) -> Concave:
+    """Maximise a smooth concave objective subject to A x <= b, ``at_most`` = (A, b).
+
+    A primal-dual interior-point method: Newton steps on the optimality conditions with
+    multiplier times slack held at a level that falls to nothing (Boyd & Vandenberghe 2004,
+    section 11.7, with slacks, so that the start need not be feasible). The multipliers are
+    part of the answer, and their product with the slacks bounds what is left to gain.
+
+    Parameters
+    ----------
+    objective : callable
+        x -> (value, gradient, Hessian), concave wherever the steps may lead: what limits
+        its domain must be a row of A that the start satisfies strictly.
+    start : array_like, shape (n,)
+        Where to begin.
+    scale : array_like
+        Typical sizes of x.
+    tolerance : float
+        Largest gap, and largest violation, as a share of typical sizes.
+
+    Raises
+    ------
+    NotConverged
+        If the steps end before the optimum is reached: no feasible point, or no maximum.
+
+    Examples
+    --------
+    >>> answer = maximise_concave(
+    ...     lambda x: (float(np.log(x).sum()), 1 / x, np.diag(-1 / x**2)),
+    ...     ([[1.0, 2.0], [-1.0, 0.0], [0.0, -1.0]], [4.0, 0.0, 0.0]), [1.0, 1.0])
+    >>> answer.x.round(6).tolist(), answer.multipliers.round(6).tolist()
+    ([2.0, 1.0], [0.5, 0.0, 0.0])
+    """
+    size = np.broadcast_to(np.asarray(scale, float), np.shape(start))
+    rows = np.asarray(at_most[0], float) * size
+    height = np.abs(rows).max(axis=1)
+    height[height == 0] = 1.0
+    rows, limit = rows / height[:, np.newaxis], np.asarray(at_most[1], float) / height
+    z = np.asarray(start, float) / size
+    unit = max(float(np.abs(objective(z * size)[1] * size).max()), 1e-300)
+
+    def conditions(z: Array, slack: Array, price: Array) -> tuple[Array, Array, Array, Array]:
+        _, gradient, curvature = objective(z * size)
+        pull = rows.T @ price - gradient * size / unit
+        return (
+            pull,
+            rows @ z + slack - limit,
+            slack * price,
+            curvature * np.outer(size, size) / unit,
+        )
+
+    slack = np.maximum(limit - rows @ z, 1e-2)
+    price = 1e-1 / slack
+    pull, excess, product, curvature = conditions(z, slack, price)
+    for _ in range(max_steps):
+        level = float(product.mean())
+        if max(level * limit.size, np.abs(pull).max(), np.abs(excess).max()) <= tolerance:
+            multipliers = price * unit / height
+            return Concave(
+                z * size, objective(z * size)[0], multipliers, float(product.sum() * unit)
+            )
+        target = 0.1 * level
+        weight = price / slack
+        step = np.linalg.solve(
+            rows.T @ (weight[:, np.newaxis] * rows) - curvature,
+            -pull + rows.T @ (price - target / slack - weight * excess),
+        )
+        slack_step = -excess - rows @ step
+        price_step = target / slack - price - weight * slack_step
+        shrinking = np.concatenate([-slack_step / slack, -price_step / price]).max()
+        length = min(1.0, 0.99 / shrinking) if shrinking > 0 else 1.0
+        before = np.linalg.norm(np.concatenate([pull, excess, product - target]))
+        for _ in range(40):
+            trial = z + length * step, slack + length * slack_step, price + length * price_step
+            pull, excess, product, curvature = conditions(*trial)
+            after = np.linalg.norm(np.concatenate([pull, excess, product - target]))
+            if after <= (1.0 - 0.01 * length) * before:
+                break
+            length /= 2.0
+        z, slack, price = trial
+    raise NotConverged(
+        f"{what}: after {max_steps} steps the conditions are off by {np.abs(pull).max():g}, "
+        f"the constraints by {np.abs(excess).max():g}, the gap is {product.sum() * unit:g}"
+    )
+
+
 def root(f: Callable[[float], float], low: float, high: float, *, what: str = "root") -> float:
     """Where ``f`` crosses zero between ``low`` and ``high``; ``NotConverged`` if it does not."""
     at_low, at_high = float(f(low)), float(f(high))

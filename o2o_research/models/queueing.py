@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..domain import require
-from .numerics import Array, linear_program
+from o2o_research.domain import require
+from o2o_research.models.numerics import Array, linear_program
 
 Counts = NDArray[np.int64]
 Numbers = float | Array | Counts

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from ..domain import require
-from .channels import smallest_share
-from .numerics import Array, maximise_scalar
+from o2o_research.domain import require
+from o2o_research.models.channels import smallest_share
+from o2o_research.models.numerics import Array, maximise_scalar
 
 
 def discounted_visits(retention_share: float | Array, patience: float | Array) -> float | Array:

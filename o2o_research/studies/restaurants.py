@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from o2o_research import data
 from o2o_research.models.channels import Channel, DirectChannel, Order
 from o2o_research.models.customers import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
 from o2o_research.models.likelihood import draw_models
+from o2o_research.models.mix import ChannelDemand, Mix, Plan
 from o2o_research.models.numerics import Array, Fit, NotConverged
 from o2o_research.models.queueing import Delivery, TwoPeaks
 from o2o_research.models.vouchers import Beta, Deal, Population, Proportion, gaining_share
@@ -42,7 +44,9 @@ def gaining_by_regulars(population: Population, means: ArrayLike, n: int, seed: 
     return np.array(
         [
             gaining(
-                replace(population, regulars_share=Beta(mean=float(mean), sd=_narrow(mean, spread))),
+                replace(
+                    population, regulars_share=Beta(mean=float(mean), sd=_narrow(mean, spread))
+                ),
                 n,
                 np.random.default_rng(seed),
             ).share
@@ -115,7 +119,9 @@ def assumed_guests(p: Any) -> dict[str, Guests]:
     rates = {"deal": p.deal_return_rate, "full_price": p.full_price_return_rate}
     return {
         group: Guests(
-            visits=BGNBD(r=-np.log1p(-share) / year, alpha=p.rate_scale, a=p.drop_out_a, b=p.drop_out_b),
+            visits=BGNBD(
+                r=-np.log1p(-share) / year, alpha=p.rate_scale, a=p.drop_out_a, b=p.drop_out_b
+            ),
             spend=p.ticket,
             source="assumed",
         )
@@ -134,7 +140,10 @@ def guests_of(
         The log is not what the orders table promises.
     """
     summary = data.customer_summary(data.read_orders(orders))
-    return {group: _fitted(summary[summary.acquisition == group], assumed[group], draws, rng) for group in GROUPS}
+    return {
+        group: _fitted(summary[summary.acquisition == group], assumed[group], draws, rng)
+        for group in GROUPS
+    }
 
 
 def _fitted(summary: pd.DataFrame, assumed: Guests, draws: int, rng: np.random.Generator) -> Guests:
@@ -162,7 +171,9 @@ def _with_draws(fit: Fit[Any], draws: int, rng: np.random.Generator) -> Any:
     drawn = draw_models(fit, draws, rng)
     return type(fit.model)(
         **{
-            each.name: np.concatenate([[getattr(fit.model, each.name)], getattr(drawn, each.name).ravel()])
+            each.name: np.concatenate(
+                [[getattr(fit.model, each.name)], getattr(drawn, each.name).ravel()]
+            )
             for each in fields(fit.model)
         }
     )
@@ -316,7 +327,12 @@ def direct_by_loyalty(
 
 
 def _direct_rows(
-    p: Any, order: Order, platform: Channel, rows: list[tuple[Any, Any]], costs: Array, volumes: ArrayLike
+    p: Any,
+    order: Order,
+    platform: Channel,
+    rows: list[tuple[Any, Any]],
+    costs: Array,
+    volumes: ArrayLike,
 ) -> Array:
     return np.stack(
         [
@@ -330,7 +346,13 @@ def _direct_rows(
 
 
 def direct_plane(
-    p: Any, order: Order, platform: Channel, orders: Array, loyals: Array, costs: Array, volumes: ArrayLike
+    p: Any,
+    order: Order,
+    platform: Channel,
+    orders: Array,
+    loyals: Array,
+    costs: Array,
+    volumes: ArrayLike,
 ) -> Array:
     """``direct_gain`` at the stated values, over both. Shape (len(loyals), len(orders))."""
     first = p.at_stated()
@@ -338,4 +360,106 @@ def direct_plane(
     ride = np.interp(carried, np.asarray(volumes, float), costs[:, 0])
     return np.asarray(
         direct_gain(first, stated(order), stated(platform), orders[None, :], loyals[:, None], ride)
+    )
+
+
+# The mix
+
+DAYS = np.array([5.0, 5.0, 2.0, 2.0])  # weekday lunches and dinners, weekend lunches and dinners
+ONLINE = ("booking", "voucher", "platform_delivery", "direct_delivery")
+
+
+def weekly_mix(p: Any, gains: Mapping[str, Any], draw: int = 0) -> Mix:
+    """The week's program of one restaurant, at one draw of the parameters.
+
+    Parameters
+    ----------
+    gains : by channel, what an order leaves net of those that would have come anyway, yuan;
+        numbers or arrays of draws
+    """
+
+    def at(value: Any) -> float:
+        return float(np.ravel(value)[draw]) if np.ndim(value) else float(value)
+
+    guests = at(p.guests_per_order)
+    seated = at(p.weekly_guests) * guests
+    restored = at(p.goodwill_decay) / seated
+    delivered = 7 * at(p.delivery_orders) * guests
+    table, door = [0.30, 0.35, 0.15, 0.20], [0.40, 0.32, 0.15, 0.13]
+    base = {"dine_in": seated, "platform_delivery": delivered}
+    effect = {"voucher": -at(p.voucher_wear), "platform_delivery": 0.0, "direct_delivery": 0.5}
+
+    def channel(name: str) -> ChannelDemand:
+        away = name.endswith("delivery")
+        return ChannelDemand(
+            contribution=at(gains[name]) / guests,
+            base_guests=base.get(name, 0.0),
+            won_guests=at(p.promotion_guests),
+            reference_spend=1000.0,
+            spend_elasticity=at(p.spend_elasticity),
+            goodwill_elasticity=at(p.goodwill_elasticity),
+            goodwill_effect=restored * effect.get(name, 1.0),
+            dishes=at(p.dishes_per_guest),
+            places=0.0 if away else 1.0,
+            daypart_shares=np.array(door if away else table),
+        )
+
+    return Mix(
+        channels={name: channel(name) for name in ("dine_in", *ONLINE)},
+        places=at(p.seats) * at(p.turns) * DAYS,
+        dishes=at(p.kitchen_dishes) * DAYS,
+        decay_rate=at(p.goodwill_decay),
+    )
+
+
+def balance_gain(p: Any, gains: Mapping[str, Any], draws: int) -> Array:
+    """How much the best mix earns above the best of one online channel beside dine-in.
+
+    As a share, shape (draws + 1,), stated first.
+    """
+    answer = []
+    for draw in range(draws + 1):
+        mix = weekly_mix(p, gains, draw)
+        single = max(mix.only("dine_in", name).best().contribution for name in ONLINE)
+        answer.append(mix.best().contribution / single - 1)
+    return np.array(answer)
+
+
+def plan_table(mix: Mix, plan: Plan, shortsighted: Plan) -> pd.DataFrame:
+    """Guests a week and promotion by channel: the lasting best against the shortsighted week."""
+    names = list(mix.channels)
+    return pd.DataFrame(
+        {
+            "channel": names,
+            "guests_best": plan.guests.sum(axis=1),
+            "spend_best": plan.spend,
+            "guests_shortsighted": shortsighted.guests.sum(axis=1),
+            "spend_shortsighted": shortsighted.spend,
+        }
+    )
+
+
+def scarcity_table(plan: Plan) -> pd.DataFrame:
+    """What one more seat or dish is worth, by daypart."""
+    return pd.DataFrame(
+        {
+            "daypart": ["weekday_lunch", "weekday_dinner", "weekend_lunch", "weekend_dinner"],
+            "place_value": plan.place_values,
+            "dish_value": plan.dish_values,
+        }
+    )
+
+
+def frontier(mix: Mix, points: int = 15) -> tuple[Array, Array]:
+    """Goodwill and the most that a week can earn while keeping it. Shape (points,) each."""
+    best = mix.best().goodwill
+    levels = np.linspace(0.55 * best, min(1.35 * best, 0.98 * mix.highest_goodwill), points)
+    return levels, np.array([mix.hold(float(level)).contribution for level in levels])
+
+
+def shortsighted_path(mix: Mix, weeks: int) -> tuple[Array, Array]:
+    """Goodwill and contribution of an owner who looks at each week alone. Shape (weeks,) each."""
+    plans = list(islice(mix.shortsighted_weeks(mix.best().goodwill), weeks))
+    return np.array([plan.goodwill for plan in plans]), np.array(
+        [plan.contribution for plan in plans]
     )

@@ -26,7 +26,9 @@ SHARE = Term("part", "占比", "share", Unit("%", "%", 100), digits=1)
         (YUAN, float("nan"), "— 元", "— yuan"),
     ],
 )
-def test_a_number_is_written_as_its_reader_writes_it(about: Term, value: float, zh: str, en: str) -> None:
+def test_a_number_is_written_as_its_reader_writes_it(
+    about: Term, value: float, zh: str, en: str
+) -> None:
     assert about.format(value, "zh") == zh
     assert about.format(value, "en") == en
 

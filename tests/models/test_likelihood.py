@@ -34,7 +34,9 @@ def test_draws_have_the_estimates_spread_and_stay_positive() -> None:
 
 def test_the_interval_of_a_parameter_is_the_normal_one_on_the_log_scale() -> None:
     fit, rng = fit_shifted_beta_geometric(REGULAR), np.random.default_rng(2)
-    value, low, high = estimate(lambda members: members.alpha, fit, rng=rng, draws=40_000)
+    value, low, high = estimate(
+        lambda members: members.alpha, fit, rng=rng, draws=40_000, level=0.95
+    )
     half = 1.96 * fit.stderr["alpha"] / fit.model.alpha
     assert value == fit.model.alpha
     assert np.log([low, high]) == pytest.approx(np.log(value) + np.array([-half, half]), abs=0.005)
@@ -59,7 +61,9 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 def test_an_interval_of_survival_is_as_wide_as_the_delta_method_has_it() -> None:
     fit, rng = fit_shifted_beta_geometric(REGULAR), np.random.default_rng(5)
-    _, low, high = estimate(lambda members: members.survival(12), fit, rng=rng, draws=20_000)
+    _, low, high = estimate(
+        lambda members: members.survival(12), fit, rng=rng, draws=20_000, level=0.95
+    )
     at, step = np.array([fit.model.alpha, fit.model.beta]), 1e-5
     slope = [
         (
@@ -82,8 +86,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         fit = fit_bgnbd(*truth.simulate(weeks, rng), weeks)
         _, low, high = estimate(lambda law: law.expected_purchases(78), fit, rng=rng, draws=300)
         covered.append(low < ahead < high)
-    error = np.sqrt(0.95 * 0.05 / len(covered))
-    assert np.mean(covered) == pytest.approx(0.95, abs=3 * error)
+    error = np.sqrt(0.9 * 0.1 / len(covered))
+    assert np.mean(covered) == pytest.approx(0.9, abs=3 * error)
 
 
 def test_the_likelihood_ratio_is_chi_square_when_two_groups_share_one_law() -> None:

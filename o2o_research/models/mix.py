@@ -1,0 +1,416 @@
+"""The weekly mix of channels that earns most from one kitchen, one room and one good name.
+
+A concave program: guests by channel and daypart share kitchen and seats, promotion has
+diminishing returns, and goodwill in the sense of Nerlove & Arrow (1962) is restored by
+guests served at full price, worn by voucher guests, and decays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain import require
+from .numerics import Array, linear_program, maximise_concave, root
+
+# Goodwill of a restaurant that no one remembers: demand needs a number above 0.
+_FORGOTTEN = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelDemand:
+    """What a channel brings in a week, and what a guest on it takes and leaves.
+
+    Demand at goodwill A and s yuan of promotion a week is A^e (b + n (s / R)^beta): concave
+    in spend and goodwill together, because e + beta may not exceed 1.
+
+    Parameters
+    ----------
+    contribution : float
+        What a guest leaves before promotion, yuan, net of food, commission, fees and of
+        the guests who would have come anyway. [m]
+    base_guests : float
+        Guests a week without promotion at goodwill 1, >= 0. [b]
+    won_guests : float
+        Further guests a week won by the reference spend at goodwill 1, > 0. [n]
+    reference_spend : float
+        Promotion that wins them, yuan a week, > 0. [R]
+    spend_elasticity : float
+        Elasticity of the guests won with respect to spend, in [0.05, 0.95]. [beta]
+    goodwill_elasticity : float
+        Elasticity of demand with respect to goodwill, in [0, 1). [e]
+    goodwill_effect : float
+        Goodwill that a guest served adds to the stock, per guest; below 0 it wears. [g]
+    dishes : float
+        Dishes that a guest takes from the kitchen, > 0.
+    places : float
+        Places at a table that a guest takes, >= 0; 0 for delivery.
+    daypart_shares : array_like, shape (dayparts,)
+        How the channel's demand falls on the dayparts, in [0, 1], summing to 1. [w]
+
+    Raises
+    ------
+    ValueError
+        A parameter outside its domain; elasticities that sum to more than 1; shares that
+        do not sum to 1.
+
+    Examples
+    --------
+    Doubling the spend does not double the guests:
+
+    >>> voucher = ChannelDemand(
+    ...     contribution=12, base_guests=200, won_guests=300, reference_spend=1_000,
+    ...     spend_elasticity=0.5, goodwill_elasticity=0.2, goodwill_effect=-3e-5,
+    ...     dishes=2, places=1, daypart_shares=[0.5, 0.5])
+    >>> [round(float(g)) for g in voucher.guests(np.array([0, 1_000, 4_000]), 1.0)]
+    [200, 500, 800]
+    """
+
+    contribution: float
+    base_guests: float
+    won_guests: float
+    reference_spend: float
+    spend_elasticity: float
+    goodwill_elasticity: float
+    goodwill_effect: float
+    dishes: float
+    places: float
+    daypart_shares: Array
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            contribution="(-inf, inf)",
+            base_guests="[0, inf)",
+            won_guests="(0, inf)",
+            reference_spend="(0, inf)",
+            spend_elasticity="[0.05, 0.95]",
+            goodwill_elasticity="[0, 1)",
+            goodwill_effect="(-inf, inf)",
+            dishes="(0, inf)",
+            places="[0, inf)",
+            daypart_shares="[0, 1]",
+        )
+        together = self.spend_elasticity + self.goodwill_elasticity
+        if together > 1:
+            raise ValueError(
+                f"ChannelDemand: spend_elasticity={self.spend_elasticity:g} and "
+                f"goodwill_elasticity={self.goodwill_elasticity:g} sum to {together:g}; above 1 "
+                "the mix has no single best"
+            )
+        object.__setattr__(self, "daypart_shares", _row("daypart_shares", self.daypart_shares))
+        total = self.daypart_shares.sum()
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"ChannelDemand: daypart_shares sum to {total:g}, must sum to 1")
+
+    def guests(self, spend: float | Array, goodwill: float | Array) -> float | Array:
+        """Guests a week who want to come. [A^e (b + n (s / R)^beta)]"""
+        won = self.won_guests * (spend / self.reference_spend) ** self.spend_elasticity
+        answer: float | Array = goodwill**self.goodwill_elasticity * (self.base_guests + won)
+        return answer
+
+
+def _row(name: str, values: object) -> Array:
+    row = np.array(values, float)
+    if row.ndim != 1 or not row.size:
+        raise ValueError(f"{name} has shape {row.shape}, must be one row of dayparts")
+    row.flags.writeable = False
+    return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A week, and what one more of everything scarce would be worth.
+
+    Parameters
+    ----------
+    contribution : float
+        Contribution less promotion, yuan a week.
+    goodwill : float
+        Goodwill at which the week is lived. [A]
+    goodwill_drift : float
+        Goodwill gained over the week; 0 in a steady state.
+    guests : ndarray, shape (channels, dayparts)
+        Guests served.
+    demand : ndarray, shape (channels,)
+        Guests who want to come. A daypart's part of it may be turned away: a voucher that
+        does not hold at weekends.
+    spend : ndarray, shape (channels,)
+        Promotion, yuan a week.
+    place_values : ndarray, shape (dayparts,)
+        What one more place at a table is worth, yuan. >= 0, 0 where places are left.
+    dish_values : ndarray, shape (dayparts,)
+        What one more dish of the kitchen is worth, yuan. >= 0.
+    goodwill_value : float
+        What one unit of goodwill, given from outside, is worth, yuan: a guest's effect
+        times it is what the guest does to the name, in yuan. >= 0.
+    goodwill_earnings : float
+        What one unit of goodwill saves in promotion, yuan a week.
+    gap : float
+        No feasible week earns more than this above the plan: a bound, from the tangent
+        plane of the concave objective, yuan.
+    """
+
+    contribution: float
+    goodwill: float
+    goodwill_drift: float
+    guests: Array
+    demand: Array
+    spend: Array
+    place_values: Array
+    dish_values: Array
+    goodwill_value: float
+    goodwill_earnings: float
+    gap: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """A restaurant's channels, what they share, and the goodwill they live on.
+
+    Goodwill follows A' = A + sum of g_i x_i - decay A from week to week (Nerlove & Arrow
+    1962, with service in the place of advertising); 1 is the restaurant as it is.
+
+    Parameters
+    ----------
+    channels : mapping of str to ChannelDemand
+        The channels on offer, by name, all with the same dayparts.
+    places : array_like, shape (dayparts,)
+        Guests that can be seated a week: seats times sittings times days, > 0.
+    dishes : array_like, shape (dayparts,)
+        Dishes that the kitchen can make a week, > 0.
+    decay_rate : float
+        Share of goodwill lost in a week, in (0, 1]. [delta]
+
+    Raises
+    ------
+    ValueError
+        A parameter outside its domain; no channel; rows of different lengths.
+
+    References
+    ----------
+    Nerlove, M. & Arrow, K. J. (1962). Optimal advertising policy under dynamic conditions.
+    Economica 29(114).
+    """
+
+    channels: Mapping[str, ChannelDemand]
+    places: Array
+    dishes: Array
+    decay_rate: float
+
+    def __post_init__(self) -> None:
+        require(self, places="(0, inf)", dishes="(0, inf)", decay_rate="(0, 1]")
+        if not self.channels:
+            raise ValueError("Mix: channels is empty, must name at least one")
+        object.__setattr__(self, "channels", MappingProxyType(dict(self.channels)))
+        for name in ("places", "dishes"):
+            object.__setattr__(self, name, _row(name, getattr(self, name)))
+        for name, channel in self.channels.items():
+            if channel.daypart_shares.size != self.places.size:
+                raise ValueError(
+                    f"Mix: channels[{name!r}] has {channel.daypart_shares.size} dayparts, "
+                    f"places has {self.places.size}"
+                )
+        if self.dishes.size != self.places.size:
+            raise ValueError(
+                f"Mix: dishes has {self.dishes.size} dayparts, places has {self.places.size}"
+            )
+
+    # A week's program at a given goodwill: its variables are the guests by channel and daypart
+    # and the demand by channel. Promotion is what demand costs, so every constraint is linear.
+
+    @cached_property
+    def _of(self) -> dict[str, Array]:
+        """The channels' parameters, one array each, channels first."""
+        names = ChannelDemand.__dataclass_fields__
+        rows = self.channels.values()
+        return {name: np.array([getattr(row, name) for row in rows], float) for name in names}
+
+    @cached_property
+    def _cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Channel and daypart of each cell that has any demand. Shape (cells,) each."""
+        channel, daypart = np.nonzero(self._of["daypart_shares"])
+        return channel, daypart
+
+    def _spend(self, demand: Array, goodwill: float) -> tuple[Array, Array, Array]:
+        """What demand costs, R ((D / A^e - b)+ / n)^(1 / beta), and two slopes of it in D."""
+        of, power = self._of, 1.0 / self._of["spend_elasticity"]
+        per_guest = goodwill ** -of["goodwill_elasticity"] / of["won_guests"]
+        won = np.maximum(demand * per_guest - of["base_guests"] / of["won_guests"], 0.0)
+        slope = of["reference_spend"] * power * won ** (power - 1.0) * per_guest
+        bend = np.where(won > 0, slope * (power - 1.0) / np.where(won > 0, won, 1.0), 0.0)
+        return of["reference_spend"] * won**power, slope, bend * per_guest
+
+    @cached_property
+    def _limits(self) -> tuple[Array, Array]:
+        """Rows A and right-hand sides b of A z <= b, z the guests of each cell and each demand.
+
+        Places, dishes, guests within demand, nothing below 0, and last the goodwill held,
+        whose right-hand side is still to be written.
+        """
+        channel, daypart = self._cells
+        cells, channels, dayparts = channel.size, len(self.channels), self.places.size
+        each, cell = np.eye(cells + channels), np.arange(cells)
+        shared = np.zeros((2, dayparts, cells + channels))
+        shared[0, daypart, cell] = self._of["places"][channel]
+        shared[1, daypart, cell] = self._of["dishes"][channel]
+        wanted = each[:cells].copy()
+        wanted[cell, cells + channel] = -self._of["daypart_shares"][channel, daypart]
+        held = np.zeros((1, cells + channels))
+        held[0, cell] = -self._of["goodwill_effect"][channel]
+        matrix = np.vstack([*shared, wanted, -each, held])
+        limit = np.concatenate([self.places, self.dishes, np.zeros(matrix.shape[0] - 2 * dayparts)])
+        return matrix, limit
+
+    @cached_property
+    def highest_goodwill(self) -> float:
+        """Goodwill that kitchen and room could hold at most, whatever promotion it took."""
+        matrix, limit = self._limits
+        fullest = linear_program(matrix[-1], (matrix[:-1], limit[:-1]), what="mix")
+        return -fullest.value / self.decay_rate
+
+    def _plan(self, goodwill: float, *, held: bool) -> Plan:
+        """The best week at ``goodwill``; ``held`` if it must not lower it."""
+        of, dayparts, (channel, daypart) = self._of, self.places.size, self._cells
+        cells = channel.size
+        margin = np.concatenate([of["contribution"][channel], np.zeros(len(self.channels))])
+        matrix, limit = self._limits
+        limit = np.append(limit[:-1], -self.decay_rate * goodwill)
+        rows = slice(None) if held else slice(-1)
+
+        def objective(z: Array) -> tuple[float, Array, Array]:
+            spend, slope, bend = self._spend(z[cells:], goodwill)
+            curvature = np.diag(np.concatenate([np.zeros(cells), -bend]))
+            return (
+                float(margin @ z - spend.sum()),
+                margin - np.append(0 * z[:cells], slope),
+                curvature,
+            )
+
+        demand = goodwill ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
+        share = of["daypart_shares"][channel, daypart]
+        answer = maximise_concave(
+            objective,
+            (matrix[rows], limit[rows]),
+            np.concatenate([share * demand[channel] / 2.0, demand]),
+            scale=np.concatenate([share * demand[channel], demand]),
+            what="mix",
+        )
+        guests = np.zeros(of["daypart_shares"].shape)
+        guests[channel, daypart] = answer.x[:cells]
+        demand = answer.x[cells:]
+        spend, slope, _ = self._spend(demand, goodwill)
+        effect = float(of["goodwill_effect"] @ guests.sum(axis=1))
+        return Plan(
+            contribution=answer.value,
+            goodwill=goodwill,
+            goodwill_drift=effect - self.decay_rate * goodwill,
+            guests=guests,
+            demand=demand,
+            spend=spend,
+            place_values=answer.multipliers[:dayparts],
+            dish_values=answer.multipliers[dayparts : 2 * dayparts],
+            goodwill_value=float(answer.multipliers[-1]) if held else 0.0,
+            goodwill_earnings=float(of["goodwill_elasticity"] * demand @ slope) / goodwill,
+            gap=answer.gap,
+        )
+
+    def hold(self, goodwill: float) -> Plan:
+        """The best week that keeps ``goodwill``: a point of the frontier.
+
+        Raises
+        ------
+        ValueError
+            Goodwill that is not above 0, or not below what kitchen and room can hold.
+        """
+        if not 0 < goodwill < self.highest_goodwill:
+            raise ValueError(
+                f"goodwill={goodwill:g} must lie in (0, {self.highest_goodwill:g}), "
+                "below what kitchen and room can hold"
+            )
+        return self._plan(goodwill, held=True)
+
+    def week(self, goodwill: float) -> Plan:
+        """The best week at ``goodwill`` (> 0) without a thought for the next: overdraft allowed."""
+        if not 0 < goodwill < np.inf:
+            raise ValueError(f"goodwill={goodwill:g} must lie in (0, inf)")
+        return self._plan(goodwill, held=False)
+
+    def shortsighted_weeks(self, goodwill: float) -> Iterator[Plan]:
+        """Week after week, each the best for itself, from ``goodwill`` on; without end."""
+        while True:
+            plan = self.week(goodwill)
+            yield plan
+            goodwill = max(goodwill + plan.goodwill_drift, _FORGOTTEN)
+
+    def best(self, discount_rate: float = 0.0) -> Plan:
+        """The steady week that earns most, for an owner who discounts at a rate a week.
+
+        What a steady week can earn is concave in goodwill. Without discounting the best is
+        where it peaks: the golden rule, a unit of goodwill earns its decay. With it, the
+        best is the week in which the best path from anywhere ends, where a unit earns its
+        decay and its interest: earnings = (decay + rate) value. An owner so impatient that
+        no goodwill is worth keeping ends, like a mix in which no channel restores any,
+        with the empty week.
+
+        Parameters
+        ----------
+        discount_rate : float
+            Per week, >= 0. [rho]
+
+        Raises
+        ------
+        ValueError
+            A discount rate below 0.
+        """
+        if not 0 <= discount_rate < np.inf:
+            raise ValueError(f"discount_rate={discount_rate:g} must lie in [0, inf)")
+
+        def excess(log_goodwill: float) -> float:
+            plan = self._plan(float(np.exp(log_goodwill)), held=True)
+            return plan.goodwill_earnings - (self.decay_rate + discount_rate) * plan.goodwill_value
+
+        if self.highest_goodwill > 0:
+            low, high = (
+                np.log(self.highest_goodwill * _FORGOTTEN),
+                np.log(self.highest_goodwill * (1 - 1e-6)),
+            )
+            if excess(low) > 0:
+                return self._plan(
+                    float(np.exp(root(excess, low, high, what="best mix"))), held=True
+                )
+        return self._empty
+
+    @property
+    def _empty(self) -> Plan:
+        channels, dayparts = self._of["daypart_shares"].shape
+        return Plan(
+            contribution=0.0,
+            goodwill=0.0,
+            goodwill_drift=0.0,
+            guests=np.zeros((channels, dayparts)),
+            demand=np.zeros(channels),
+            spend=np.zeros(channels),
+            place_values=np.zeros(dayparts),
+            dish_values=np.zeros(dayparts),
+            goodwill_value=0.0,
+            goodwill_earnings=0.0,
+            gap=0.0,
+        )
+
+    def only(self, *names: str) -> Mix:
+        """The same restaurant with these channels alone."""
+        unknown = [name for name in names if name not in self.channels]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no channel; there are {', '.join(self.channels)}")
+        return Mix(
+            channels={name: self.channels[name] for name in names},
+            places=self.places,
+            dishes=self.dishes,
+            decay_rate=self.decay_rate,
+        )
