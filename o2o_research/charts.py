@@ -281,7 +281,7 @@ def decision_map(
     xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
     grid_x, grid_y = np.meshgrid(xs, ys)
     # Cells overlap a little, or the page shows through between them.
-    half_x, half_y = 0.52 * np.diff(xs).mean(), 0.52 * np.diff(ys).mean()
+    half_x, half_y = 0.56 * np.diff(xs).mean(), 0.56 * np.diff(ys).mean()
     frame = pd.DataFrame(
         {
             "x": (grid_x - half_x).ravel(),
