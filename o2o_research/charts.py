@@ -281,7 +281,7 @@ def decision_map(
     xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
     grid_x, grid_y = np.meshgrid(xs, ys)
     # Cells overlap a little, or the page shows through between them.
-    half_x, half_y = 0.52 * np.diff(xs).mean(), 0.52 * np.diff(ys).mean()
+    half_x, half_y = 0.56 * np.diff(xs).mean(), 0.56 * np.diff(ys).mean()
     frame = pd.DataFrame(
         {
             "x": (grid_x - half_x).ravel(),
@@ -597,10 +597,10 @@ def _tick(key: str, language: Language) -> str:
     about = term(key)
     if about.unit.scale == 100:
         return "format(datum.value, '.3~%')"
-    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.6~g')"
+    plain = "format(datum.value, ',.4~r')" if about.digits else "format(datum.value, ',.5~r')"
     if about.unit.en != "yuan":
         return plain
-    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
+    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~r') + '{1}'"
     steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]
     (big, bigger), (small, smaller) = steps
     return (

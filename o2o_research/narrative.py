@@ -62,7 +62,11 @@ class Shown:
         return self._linked("en")
 
     def _linked(self, language: Language) -> str:
-        return f"[{self.term.format(self.value, language)}](#{self.anchor})"
+        words = self.term.format(self.value, language)
+        if not isinstance(self.value, int | float):
+            # A path or a name stays text, whatever marks of Markdown it holds.
+            words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(words.split()))
+        return f"[{words}](#{self.anchor})"
 
 
 @dataclass(frozen=True)

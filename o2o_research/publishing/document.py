@@ -363,7 +363,7 @@ class _Composer:
         return [
             self._appendix("findings"),
             para([text(self.word("findings intro"))]),
-            table(head, rows, "lrrl", [0.44, 0.17, 0.25, 0.14], classes=["rows"]),
+            table(head, rows, "lrrl", [0.42, 0.17, 0.26, 0.15], classes=["rows"]),
         ]
 
     def _parameters(self) -> Nodes:
@@ -404,7 +404,7 @@ class _Composer:
         return [
             self._appendix("parameters"),
             para([text(self.word("parameters intro"))]),
-            table(head, rows, "lrrl", [0.3, 0.14, 0.17, 0.39], classes=["rows"]),
+            table(head, rows, "lrrl", [0.28, 0.15, 0.18, 0.39], classes=["rows"]),
         ]
 
     def _row_name(self, key: str) -> Nodes:

@@ -31,7 +31,7 @@ def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes
         skip=escape(word("skip", language)),
         style=template("report.css"),
         others=_others(document, beside),
-        body=_scoped(body),
+        body=_tidy(body),
         live=_live(document) if document.charts else "",
     )
     return page.encode()
@@ -75,8 +75,10 @@ def _contents(document: Document) -> str:
     return f'<nav class="contents" aria-labelledby="contents">\n<h2 id="contents">{head}</h2>\n<ul>\n{entries}\n</ul>\n</nav>'
 
 
-def _scoped(markup: str) -> str:
-    """Table heads that say what they head."""
+def _tidy(markup: str) -> str:
+    """Table heads that say what they head, and no word that the page does without."""
+    markup = markup.replace(' style="text-align: left;"', "")
+    markup = re.sub(r"<annotation.*?</annotation>", "", markup, flags=re.S)
 
     def scope(part: re.Match[str]) -> str:
         return re.sub(r"<th\b", '<th scope="col"', part.group(0))

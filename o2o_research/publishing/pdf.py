@@ -17,6 +17,8 @@ from o2o_research.publishing.words import word
 from o2o_research.terms import Language
 
 STANDARDS: list[Any] = ["ua-1", "a-2a"]
+# Rows up to which a table is kept on one page.
+SHORT = 12
 # Classes that the template has a function for.
 _STYLED = {
     "article",
@@ -32,6 +34,7 @@ _STYLED = {
     "key",
     "back",
     "sources",
+    "short",
 }
 
 
@@ -86,7 +89,8 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
     if kind not in ("Div", "Span", "Link", "Table"):
         return None
     if kind == "Table":
-        return _styled([node], node["c"][0][1], inline=False)
+        rows = sum(len(body[3]) for body in node["c"][4])
+        return _styled([node], ["short"] if rows <= SHORT else [], inline=False)
     (key, classes, more), content = node["c"][0], node["c"][1]
     named = dict(more)
     if kind == "Link":

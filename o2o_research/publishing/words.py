@@ -44,7 +44,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "name": ("名称", "Name"),
     "value": ("数值", "Value"),
     "interval": ("90% 区间", "90% interval"),
-    "basis": ("区间反映", "Interval speaks of"),
+    "basis": ("区间反映", "Basis"),
     "basis assumptions": ("参数假设", "assumptions"),
     "basis sample": ("抽样误差", "sample"),
     "basis exact": ("精确值", "exact"),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import CASE, whole
 
 from o2o_research.publishing import publish
+
+from .handmade import CASE, whole
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from handmade import (
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
+
+from o2o_research.charts import compare
+from o2o_research.errors import PublishError
+from o2o_research.narrative import Shown
+from o2o_research.publishing import document, pandoc
+from o2o_research.publishing.document import compose
+from o2o_research.terms import LANGUAGES, term
+
+from .handmade import (
     AXIS,
     FINDINGS,
     PARAMETERS,
@@ -19,13 +28,6 @@ from handmade import (
     shown,
     verdict,
 )
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
-
-from o2o_research.charts import compare
-from o2o_research.errors import PublishError
-from o2o_research.publishing import document, pandoc
-from o2o_research.publishing.document import compose
-from o2o_research.terms import LANGUAGES, term
 
 FIRST = FINDINGS[0]
 
@@ -251,6 +253,13 @@ def test_text_of_a_parameter_stays_text(text: str) -> None:
         "&quot; onclick=&quot;x", ""
     )
     assert pdf.render(made, {}).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_in_a_sentence_stays_text(text: str) -> None:
+    shown_ = Shown(term(AXIS), text, f"p-{AXIS}")
+    made = compose(executed(shown(said(f"文件 {shown_.zh} 甲", f"file {shown_.en} b"))), "zh")
+    assert f"文件 {text} 甲" in pandoc.plain_text(made.blocks)
 
 
 def test_markup_in_markdown_stays_text() -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from handmade import CASE
 from nbconvert.exporters import get_exporter
 
 from o2o_research.errors import PublishError
 from o2o_research.publishing import HTMLExporter, PDFExporter, publish
+
+from .handmade import CASE
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser
-from handmade import FINDINGS
 
 from o2o_research.terms import LANGUAGES
+
+from .browser import Browser
+from .handmade import FINDINGS
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

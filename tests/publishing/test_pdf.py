@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from handmade import FINDINGS
 
 from o2o_research.publishing import pdf
 from o2o_research.publishing.document import compose
 from o2o_research.terms import LANGUAGES, term
+
+from .handmade import FINDINGS, executed, prose
 
 POPPLER = pytest.mark.skipif(
     shutil.which("pdftotext") is None, reason="no poppler to read the PDF with"
@@ -89,6 +90,18 @@ def test_formulas_and_figures_carry_their_text_alternatives(notebook: object) ->
 def test_table_heads_repeat_on_every_page(notebook: object) -> None:
     source = pdf.source(compose(notebook, "zh"))
     assert source.count("table.header(") == source.count("#table(") == 4
+
+
+@POPPLER
+def test_a_formula_wider_than_the_page_stays_on_it(tmp_path: Path) -> None:
+    wide = "$$" + " + ".join(f"x_{{{i}}} y_{{{i}}}" for i in range(40)) + "$$"
+    path = tmp_path / "wide.pdf"
+    path.write_bytes(pdf.render(compose(executed(*prose(wide, wide)), "en"), {}))
+    boxes = poppler("pdftotext", "-bbox", path, "-")
+    ends = [float(x) for x in re.findall(r'<word[^>]* xMax="([\d.]+)"', boxes)]
+    starts = [float(x) for x in re.findall(r'<word xMin="([\d.]+)"', boxes)]
+    assert min(starts) > 60
+    assert max(ends) < 595 - 60
 
 
 def test_a_string_for_typst_holds_anything() -> None:
