@@ -12,7 +12,9 @@ from o2o_research import cases, cli
 from o2o_research.errors import RunError
 
 
-def call(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def call(
+    *arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str]:
     """Exit status and all output of ``o2o ARGUMENTS``."""
     monkeypatch.setattr("sys.argv", ["o2o", *arguments])
     monkeypatch.setenv("COLUMNS", "200")
@@ -59,8 +61,14 @@ def test_the_doctor_finds_everything_it_needs(o2o) -> None:  # type: ignore[no-u
     ("arguments", "why"),
     [
         (["run", "restaurant"], "did you mean 'restaurants'"),
-        (["run", "restaurants", "-p", "comission_share", "0.2"], "comission_share: unknown parameter; did you mean 'commission_share'?"),
-        (["run", "restaurants", "-p", "commission_share", "15"], "15 lies outside [0, 1]; a share is wanted: for 15 % write 0.15"),
+        (
+            ["run", "restaurants", "-p", "comission_share", "0.2"],
+            "comission_share: unknown parameter; did you mean 'commission_share'?",
+        ),
+        (
+            ["run", "restaurants", "-p", "commission_share", "15"],
+            "15 lies outside [0, 1]; a share is wanted: for 15 % write 0.15",
+        ),
         (["run", "restaurants", "-p", "ticket", "dear"], "ticket: 'dear' is not a number"),
         (["run", "restaurants", "-p", "ticket"], "wants a name and a value"),
         (["run", "restaurants", "-f", "nowhere.yaml"], "cannot read nowhere.yaml"),
@@ -84,7 +92,9 @@ def test_bad_input_is_one_message_and_status_2(  # type: ignore[no-untyped-def]
 
 def test_all_problems_of_a_params_file_come_at_once(o2o, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({"ticket": -1, "commission_share": 15, "x": 1}), encoding="utf-8")
+    file.write_text(
+        yaml.safe_dump({"ticket": -1, "commission_share": 15, "x": 1}), encoding="utf-8"
+    )
     status, text = o2o("run", "restaurants", "-f", str(file), "--out", str(tmp_path / "out"))
     assert status == 2
     assert "3 parameter problems" in text
@@ -101,7 +111,9 @@ def test_something_that_ran_and_failed_is_status_1(o2o, monkeypatch: pytest.Monk
     assert "cell 3 failed: [bold]ValueError[/]: no" in text
 
 
-def test_a_report_that_fails_names_how_to_run_just_that(o2o, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_report_that_fails_names_how_to_run_just_that(
+    o2o, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     def fail(*args: object, **kwargs: object) -> None:
         raise RunError("no")
 

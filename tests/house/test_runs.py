@@ -35,11 +35,18 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_is_one_whole_folder_and_the_same_input_gives_the_same_bytes(tiny_home: Path, tmp_path: Path) -> None:
+def test_a_run_is_one_whole_folder_and_the_same_input_gives_the_same_bytes(
+    tiny_home: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     first, _ = (run("restaurants", values(), out / name) for name in ("a", "b"))
     assert leftovers(out) == ["a", "b"]
-    assert leftovers(out / "a") == ["findings.json", "manifest.json", "restaurants.ipynb", "run.json"]
+    assert leftovers(out / "a") == [
+        "findings.json",
+        "manifest.json",
+        "restaurants.ipynb",
+        "run.json",
+    ]
     for file in ("findings.json", "manifest.json", "restaurants.ipynb"):
         assert (out / "a" / file).read_bytes() == (out / "b" / file).read_bytes()
         text = (out / "a" / file).read_text(encoding="utf-8")
@@ -85,7 +92,10 @@ def test_a_failed_run_never_looks_finished(
 
 @pytest.mark.usefixtures("quick")
 def test_input_refused_in_the_notebook_writes_nothing(tiny_home: Path, tmp_path: Path) -> None:
-    set_body(tiny_home, 'from o2o_research.errors import DataError\nraise DataError("amount, row 3: -5 is negative")')
+    set_body(
+        tiny_home,
+        'from o2o_research.errors import DataError\nraise DataError("amount, row 3: -5 is negative")',
+    )
     with pytest.raises(DataError, match="amount, row 3: -5 is negative"):
         run("restaurants", values(), tmp_path / "out" / "mine")
     assert leftovers(tmp_path / "out") == []
@@ -103,7 +113,9 @@ def test_a_good_run_clears_the_failed_one(tiny_home: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("there", ["file", "other"])
-def test_a_folder_that_holds_something_else_is_not_overwritten(tiny_home: Path, tmp_path: Path, there: str) -> None:
+def test_a_folder_that_holds_something_else_is_not_overwritten(
+    tiny_home: Path, tmp_path: Path, there: str
+) -> None:
     out = tmp_path / "mine"
     if there == "file":
         out.write_text("precious")
@@ -116,7 +128,9 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(tiny_home: Path, 
 
 
 @pytest.mark.usefixtures("quick")
-def test_every_kind_of_parameter_reaches_the_notebook_exactly(tiny_home: Path, tmp_path: Path) -> None:
+def test_every_kind_of_parameter_reaches_the_notebook_exactly(
+    tiny_home: Path, tmp_path: Path
+) -> None:
     given: Any = values() | {"ticket": 0.1 + 0.2, "seed": 2**40}
     run("restaurants", given, tmp_path / "mine")
     notebook = nbformat.read(tmp_path / "mine" / "restaurants.ipynb", as_version=4)
