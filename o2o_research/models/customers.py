@@ -363,7 +363,12 @@ class ShiftedBetaGeometric:
 
 
 def fit_bgnbd(
-    frequency: ArrayLike, recency: ArrayLike, T: ArrayLike, counts: ArrayLike | None = None
+    frequency: ArrayLike,
+    recency: ArrayLike,
+    T: ArrayLike,
+    counts: ArrayLike | None = None,
+    *,
+    b: float | None = None,
 ) -> Fit[BGNBD]:
     """Maximum-likelihood BG/NBD, with standard errors from the observed information.
 
@@ -381,6 +386,11 @@ def fit_bgnbd(
         Time observed since the first purchase, >= 0, same unit.
     counts : ndarray, shape (customers,), optional
         Customers behind each row; 1 if left out.
+
+    b : float, optional
+        Hold b there and estimate r, alpha and a alone. A large b, as 1e6, makes all drop out
+        with one probability, a / (a + b): the law to fall back on where the likelihood runs
+        to a and b infinite.
 
     Returns
     -------
@@ -429,9 +439,16 @@ def fit_bgnbd(
         return value, gradient, hessian
 
     start = {"r": 1.0, "alpha": float(n @ age / (n @ x)), "a": 1.0, "b": 2.0}
-    return maximum_likelihood(
-        BGNBD, likelihood, start, n=n.sum(), informative=n[x > 0].sum(), what="fit_bgnbd"
-    )
+    sizes: dict[str, Any] = {"n": n.sum(), "informative": n[x > 0].sum(), "what": "fit_bgnbd"}
+    if b is None:
+        return maximum_likelihood(BGNBD, likelihood, start, **sizes)
+
+    def held(theta: Array) -> tuple[float, Array, Array]:
+        value, gradient, hessian = likelihood(np.append(theta, b))
+        return value, gradient[:3], hessian[:3, :3]
+
+    start["a"] = 0.1 * start.pop("b") * b
+    return maximum_likelihood(lambda **found: BGNBD(b=b, **found), held, start, **sizes)
 
 
 @njit(cache=True, error_model="numpy")

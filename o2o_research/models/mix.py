@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..domain import require
-from .numerics import Array, linear_program, maximise_concave, root
+from o2o_research.domain import require
+from o2o_research.models.numerics import Array, linear_program, maximise_concave, root
 
 # Goodwill of a restaurant that no one remembers: demand needs a number above 0.
 _FORGOTTEN = 1e-9
@@ -221,8 +221,7 @@ class Mix:
                 f"Mix: dishes has {self.dishes.size} dayparts, places has {self.places.size}"
             )
 
-    # The program's variables z: guests by channel and daypart, demand by channel, goodwill.
-    # Promotion is what demand costs at that goodwill, so that every constraint is linear.
+    # The program's variables z: guests by channel and daypart, spend by channel, goodwill.
 
     @cached_property
     def _of(self) -> dict[str, Array]:
@@ -239,57 +238,76 @@ class Mix:
 
     @cached_property
     def _limits(self) -> tuple[Array, Array]:
-        """A and b of A z <= b: places, dishes, goodwill held, guests within demand, all >= 0."""
+        """A and b of the linear constraints A z <= b: places, dishes, goodwill held, all >= 0."""
         channel, daypart = self._cells
-        cells, channels, dayparts = channel.size, len(self.channels), self.places.size
-        each, cell = np.eye(cells + channels + 1), np.arange(cells)
+        cells, dayparts = channel.size, self.places.size
+        each, cell = np.eye(cells + len(self.channels) + 1), np.arange(cells)
         shared = np.zeros((2, dayparts, each.shape[0]))
         shared[0, daypart, cell] = self._of["places"][channel]
         shared[1, daypart, cell] = self._of["dishes"][channel]
         held = self.decay_rate * each[-1:]
         held[0, cell] = -self._of["goodwill_effect"][channel]
-        wanted = each[:cells].copy()
-        wanted[cell, cells + channel] = -self._of["daypart_shares"][channel, daypart]
-        matrix = np.vstack([*shared, held, wanted, -each])
+        matrix = np.vstack([*shared, held, -each])
         limit = np.concatenate([self.places, self.dishes, np.zeros(matrix.shape[0] - 2 * dayparts)])
         return matrix, limit
 
-    def _promotion(self, demand: Array, goodwill: float) -> tuple[Array, Array, Array]:
-        """Cost of demand, R ((D / A^e - b)+ / n)^(1 / beta); gradient, Hessian in (D, A).
+    def _demand(self, spend: Array, goodwill: float) -> tuple[Array, Array, Array]:
+        """A^e (b + n (s / R)^beta); gradient, Hessian in (s, A), negative semidefinite.
 
         Shapes (channels,), (2, channels), (2, 2, channels).
         """
-        of, power, pull = (
-            self._of,
-            1.0 / self._of["spend_elasticity"],
-            self._of["goodwill_elasticity"],
-        )
-        per_guest = goodwill**-pull / of["won_guests"]
-        won = np.maximum(demand * per_guest - of["base_guests"] / of["won_guests"], 0.0)
-        first = of["reference_spend"] * power * won ** (power - 1.0)
-        second = np.where(won > 0, first * (power - 1.0) / np.where(won > 0, won, 1.0), 0.0)
-        by_goodwill = -pull * demand * per_guest / goodwill
-        cross = -pull * per_guest / goodwill
-        slope = np.array([per_guest, by_goodwill])
-        bend = np.array([[0.0 * cross, cross], [cross, -(1.0 + pull) * by_goodwill / goodwill]])
-        hessian = second * slope[:, np.newaxis] * slope + first * bend
-        return of["reference_spend"] * won**power, first * slope, hessian
+        of, beta, pull = self._of, self._of["spend_elasticity"], self._of["goodwill_elasticity"]
+        name = goodwill**pull
+        won = of["won_guests"] * (spend / of["reference_spend"]) ** beta
+        demand, by_spend = name * (of["base_guests"] + won), name * won * beta / spend
+        gradient = np.array([by_spend, pull * demand / goodwill])
+        cross = pull * by_spend / goodwill
+        hessian = [
+            [(beta - 1.0) * by_spend / spend, cross],
+            [cross, (pull - 1.0) * gradient[1] / goodwill],
+        ]
+        return demand, gradient, np.array(hessian)
 
     @cached_property
+    def _fullest(self) -> tuple[Array, float]:
+        """The guests of each cell that restore most goodwill, and how much they restore."""
+        matrix, limit = self._limits
+        both, cells = 2 * self.places.size, self._cells[0].size
+        program = (matrix[:both, :cells], limit[:both])
+        answer = linear_program(matrix[both, :cells], program, what="mix")
+        return answer.x, -answer.value
+
+    @property
     def highest_goodwill(self) -> float:
         """Goodwill that kitchen and room could hold at most, whatever promotion it took."""
-        matrix, limit = self._limits
-        both = 2 * self.places.size
-        fullest = linear_program(matrix[both, :-1], (matrix[:both, :-1], limit[:both]), what="mix")
-        return -fullest.value / self.decay_rate
+        return self._fullest[1] / self.decay_rate
 
     def _near(self) -> float:
-        """A goodwill to start from: what full-price guests hold at the reference spend."""
+        """A goodwill to start from: half of what full-price guests hold at the reference spend."""
         of, level = self._of, self.highest_goodwill
         for _ in range(60):
             guests = level ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
             level = min(level, float(of["goodwill_effect"].clip(min=0) @ guests) / self.decay_rate)
         return level / 2.0
+
+    def _start(self, goodwill: float, held: float) -> tuple[Array, Array]:
+        """Guests and spend, at ``goodwill``, that leave room everywhere and restore ``held``."""
+        of, channel, both = self._of, self._cells[0], 2 * self.places.size
+        matrix, limit = self._limits
+        fullest, most = self._fullest
+        part = (held / most + 1.0) / 2.0 if most > 0 else 0.5
+        some = of["daypart_shares"][self._cells]
+        taken = matrix[:both, : some.size] @ some
+        worn = float(np.maximum(matrix[both, : some.size], 0.0) @ some)
+        spare = 0.5 * (1.0 - part) * float(np.min(limit[:both] / np.maximum(taken, 1e-300)))
+        if held > 0 and worn > 0:
+            spare = min(spare, 0.5 * (part * most - held) / worn)
+        guests = part * fullest + spare * some
+        wanted = np.zeros(len(self.channels))
+        np.maximum.at(wanted, channel, 2.0 * guests / some)
+        won = np.maximum(wanted / goodwill ** of["goodwill_elasticity"] - of["base_guests"], 0.0)
+        share = won / of["won_guests"] + 1e-3
+        return guests, of["reference_spend"] * share ** (1.0 / of["spend_elasticity"])
 
     def _plan(
         self, goodwill: float | None = None, *, held: bool = True, charge: float = 0.0
@@ -298,52 +316,61 @@ class Mix:
 
         ``held`` if goodwill must not fall; ``charge`` is levied on each unit of it, yuan a week.
         """
-        of, dayparts, channels = self._of, self.places.size, len(self.channels)
-        margin = of["contribution"][self._cells[0]]
-        cells = margin.size
+        of, dayparts, channel = self._of, self.places.size, self._cells[0]
+        cells, channels, share = channel.size, len(self.channels), of["daypart_shares"][self._cells]
         matrix, limit = self._limits
         if not held:
             matrix, limit = np.delete(matrix, 2 * dayparts, 0), np.delete(limit, 2 * dayparts)
-        free = goodwill is None
         level = self._near() if goodwill is None else goodwill
-        demand = level ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
-        full = np.concatenate([(of["daypart_shares"] * demand[:, np.newaxis])[self._cells], demand])
-        scale, start = np.append(full, level), np.append(full, level)
-        start[:cells] /= 2.0
-        if not free:
-            matrix, limit = matrix[:, :-1], limit - level * matrix[:, -1]
-            scale, start = scale[:-1], start[:-1]
+        size = cells + channels + (goodwill is None)
+        cell = np.arange(cells)
 
-        def objective(z: Array) -> tuple[float, Array, Array]:
-            at = float(z[-1]) if free else level
-            cost, slope, bend = self._promotion(z[cells : cells + channels], at)
-            gradient = np.concatenate([margin, -slope[0], [-slope[1].sum() - charge]])
-            hessian = np.zeros((gradient.size, gradient.size))
+        def split(z: Array) -> tuple[Array, float]:
+            return z[cells : cells + channels], float(z[-1]) if goodwill is None else goodwill
+
+        def room(z: Array) -> tuple[Array, Array]:
+            demand, gradient, _ = self._demand(*split(z))
+            within = np.zeros((cells, cells + channels + 1))
+            within[cell, cell] = -1.0
+            within[cell, cells + channel] = share * gradient[0, channel]
+            within[:, -1] = share * gradient[1, channel]
+            left = limit - matrix @ np.append(z[: cells + channels], split(z)[1])
+            wanting = share * demand[channel] - z[:cells]
+            return np.concatenate([left, wanting]), np.vstack([-matrix, within])[:, :size]
+
+        def curvature(z: Array, weight: Array) -> Array:
+            bend = (
+                np.bincount(channel, share * weight[-cells:], channels) * self._demand(*split(z))[2]
+            )
+            hessian = np.zeros((cells + channels + 1, cells + channels + 1))
             index = cells + np.arange(channels)
-            hessian[index, index] = -bend[0, 0]
-            hessian[index, -1] = hessian[-1, index] = -bend[0, 1]
-            hessian[-1, -1] = -bend[1, 1].sum()
-            value = float(margin @ z[:cells] - cost.sum()) - charge * at
-            return value, gradient[: z.size], hessian[: z.size, : z.size]
+            hessian[index, index] = bend[0, 0]
+            hessian[index, -1] = hessian[-1, index] = bend[0, 1]
+            hessian[-1, -1] = bend[1, 1].sum()
+            return hessian[:size, :size]
 
-        answer = maximise_concave(objective, (matrix, limit), start, scale=scale, what="mix")
-        level = float(answer.x[-1]) if free else level
+        gain = np.concatenate([of["contribution"][channel], -np.ones(channels), [-charge]])
+        start = np.concatenate(
+            [*self._start(level, self.decay_rate * level if held else 0.0), [level]]
+        )
+        answer = maximise_concave(gain[:size], room, curvature, start[:size], what="mix")
+        spend, level = split(answer.x)
+        demand, gradient, _ = self._demand(spend, level)
         guests = np.zeros(of["daypart_shares"].shape)
         guests[self._cells] = answer.x[:cells]
-        demand = answer.x[cells : cells + channels]
-        cost, slope, _ = self._promotion(demand, level)
+        values = answer.multipliers
         return Plan(
-            contribution=answer.value + charge * level,
+            contribution=float(gain[:-1] @ answer.x[: cells + channels]),
             goodwill=level,
             goodwill_drift=float(of["goodwill_effect"] @ guests.sum(axis=1))
             - self.decay_rate * level,
             guests=guests,
             demand=demand,
-            spend=cost,
-            place_values=answer.multipliers[:dayparts],
-            dish_values=answer.multipliers[dayparts : 2 * dayparts],
-            goodwill_value=float(answer.multipliers[2 * dayparts]) if held else 0.0,
-            goodwill_earnings=-float(slope[1].sum()),
+            spend=spend,
+            place_values=values[:dayparts],
+            dish_values=values[dayparts : 2 * dayparts],
+            goodwill_value=float(values[2 * dayparts]) if held else 0.0,
+            goodwill_earnings=float(values[-cells:] @ (share * gradient[1, channel])),
             gap=answer.gap,
         )
 

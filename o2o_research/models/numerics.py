@@ -151,7 +151,7 @@ class Concave:
     ----------
     x : ndarray, shape (n,), the argmax
     value : the objective there
-    multipliers : ndarray, shape (m,), > 0, what one more unit of each right-hand side is worth
+    multipliers : ndarray, shape (m,), > 0, what one more unit of room in each row is worth
     gap : no feasible point's value is more than this above ``value``
     """
 
@@ -162,100 +162,80 @@ class Concave:
 
 
 def maximise_concave(
-    objective: Callable[[Array], tuple[float, Array, Array]],
-    at_most: tuple[ArrayLike, ArrayLike],
+    gain: ArrayLike,
+    room: Callable[[Array], tuple[Array, Array]],
+    curvature: Callable[[Array, Array], Array],
     start: ArrayLike,
     *,
-    scale: ArrayLike = 1.0,
-    tolerance: float = 1e-9,
-    max_steps: int = 200,
+    tolerance: float = 1e-7,
+    max_steps: int = 1000,
     what: str = "concave program",
 ) -> Concave:
-    """Maximise a smooth concave objective subject to A x <= b, ``at_most`` = (A, b).
+    """Maximise ``gain`` x subject to c(x) >= 0, c concave and smooth; a goal that bends is a row.
 
-    A primal-dual interior-point method: Newton steps on the optimality conditions with
-    multiplier times slack held at a level that falls to nothing (Boyd & Vandenberghe 2004,
-    section 11.7, with slacks, so that the start need not be feasible). The multipliers are
-    part of the answer, and their product with the slacks bounds what is left to gain.
+    Newton's method on t gain x + sum of log c(x), from centre to centre as t grows (the
+    barrier method, Boyd & Vandenberghe 2004, section 11.3). At a centre 1 / (t c) are
+    multipliers, and no feasible point is better by more than the number of rows over t.
 
     Parameters
     ----------
-    objective : callable
-        x -> (value, gradient, Hessian), concave wherever the steps may lead: what limits
-        its domain must be a row of A that the start satisfies strictly.
+    gain : array_like, shape (n,)
+        The objective.
+    room : callable
+        x -> c(x), shape (m,), and its Jacobian, shape (m, n). Outside its domain c is
+        not-a-number or below 0.
+    curvature : callable
+        x, weights -> sum of weight times Hessian of each row, shape (n, n).
     start : array_like, shape (n,)
-        Where to begin.
-    scale : array_like
-        Typical sizes of x.
+        A point at which every c is above 0.
     tolerance : float
-        Largest gap, and largest violation, as a share of typical sizes.
+        Largest gap, as a share of the sum of gains and losses.
 
     Raises
     ------
     NotConverged
-        If the steps end before the optimum is reached: no feasible point, or no maximum.
+        If the start has no room, or the steps end first: no maximum.
 
     Examples
     --------
+    The largest x + 2 y on the disc of radius 1:
+
     >>> answer = maximise_concave(
-    ...     lambda x: (float(np.log(x).sum()), 1 / x, np.diag(-1 / x**2)),
-    ...     ([[1.0, 2.0], [-1.0, 0.0], [0.0, -1.0]], [4.0, 0.0, 0.0]), [1.0, 1.0])
-    >>> answer.x.round(6).tolist(), answer.multipliers.round(6).tolist()
-    ([2.0, 1.0], [0.5, 0.0, 0.0])
+    ...     [1.0, 2.0], lambda x: (np.array([1 - x @ x]), -2 * x[np.newaxis]),
+    ...     lambda x, weight: -2 * weight[0] * np.eye(2), [0.1, 0.1])
+    >>> round(answer.value, 8), answer.multipliers.round(6).tolist()
+    (2.23606798, [1.118034])
     """
-    size = np.broadcast_to(np.asarray(scale, float), np.shape(start))
-    rows = np.asarray(at_most[0], float) * size
-    height = np.abs(rows).max(axis=1)
-    height[height == 0] = 1.0
-    rows, limit = rows / height[:, np.newaxis], np.asarray(at_most[1], float) / height
-    z = np.asarray(start, float) / size
-    unit = max(float(np.abs(objective(z * size)[1] * size).max()), 1e-300)
-
-    def conditions(z: Array, slack: Array, price: Array) -> tuple[Array, Array, Array, Array]:
-        _, gradient, curvature = objective(z * size)
-        pull = rows.T @ price - gradient * size / unit
-        return (
-            pull,
-            rows @ z + slack - limit,
-            slack * price,
-            curvature * np.outer(size, size) / unit,
-        )
-
-    slack = np.maximum(limit - rows @ z, 1e-2)
-    price = 1e-1 / slack
-    pull, excess, product, curvature = conditions(z, slack, price)
+    worth, x = np.asarray(gain, float), np.asarray(start, float)
+    slack, rows = room(x)
+    if not np.all(slack > 0):
+        raise NotConverged(f"{what}: the start has no room: {slack.min():g} in the tightest row")
+    pace = slack.size / max(float(np.abs(worth * x).sum()), 1e-300)
     for _ in range(max_steps):
-        level = float(product.mean())
-        if max(level * limit.size, np.abs(pull).max(), np.abs(excess).max()) <= tolerance:
-            multipliers = price * unit / height
-            return Concave(
-                z * size, objective(z * size)[0], multipliers, float(product.sum() * unit)
-            )
-        target = 0.1 * level
-        weight = price / slack
-        system = rows.T @ (weight[:, np.newaxis] * rows) - curvature
-        # A direction in which nothing changes may be left: a hint of stiffness settles it.
-        stiff = np.sqrt(np.diag(system))
-        system = system / np.outer(stiff, stiff) + 1e-13 * np.eye(z.size)
-        downhill = -pull + rows.T @ (price - target / slack - weight * excess)
-        step = np.linalg.solve(system, downhill / stiff) / stiff
-        slack_step = -excess - rows @ step
-        price_step = target / slack - price - weight * slack_step
-        shrinking = np.concatenate([-slack_step / slack, -price_step / price]).max()
-        length = min(1.0, 0.99 / shrinking) if shrinking > 0 else 1.0
-        before = np.linalg.norm(np.concatenate([pull, excess, product - target]))
-        for _ in range(40):
-            trial = z + length * step, slack + length * slack_step, price + length * price_step
-            pull, excess, product, curvature = conditions(*trial)
-            after = np.linalg.norm(np.concatenate([pull, excess, product - target]))
-            if after <= (1.0 - 0.01 * length) * before:
-                break
+        uphill = pace * worth + rows.T @ (1.0 / slack)
+        bend = (rows / slack[:, np.newaxis]).T @ (rows / slack[:, np.newaxis])
+        bend -= curvature(x, 1.0 / slack)
+        stiff = np.sqrt(np.diag(bend))
+        system = bend / np.outer(stiff, stiff) + 1e-14 * np.eye(x.size)
+        step = np.linalg.solve(system, uphill / stiff) / stiff
+        climb, length = float(uphill @ step), 1.0
+        while length * climb > 1e-9:
+            with np.errstate(invalid="ignore"):
+                trial, trial_rows = room(x + length * step)
+            if np.all(trial > 0):
+                gained = pace * length * float(worth @ step) + float(np.log(trial / slack).sum())
+                if gained >= 0.1 * length * climb:
+                    x, slack, rows = x + length * step, trial, trial_rows
+                    break
             length /= 2.0
-        z, slack, price = trial
-    raise NotConverged(
-        f"{what}: after {max_steps} steps the conditions are off by {np.abs(pull).max():g}, "
-        f"the constraints by {np.abs(excess).max():g}, the gap is {product.sum() * unit:g}"
-    )
+        else:
+            # A centre, as far as rounding lets one be seen.
+            if climb > 1e-3:
+                break
+            if slack.size / pace <= tolerance * float(np.abs(worth * x).sum()):
+                return Concave(x, float(worth @ x), 1.0 / (pace * slack), slack.size / pace)
+            pace *= 20.0
+    raise NotConverged(f"{what}: no centre found, a gap of {slack.size / pace:g} is left")
 
 
 def root(f: Callable[[float], float], low: float, high: float, *, what: str = "root") -> float:
