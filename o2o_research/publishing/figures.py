@@ -61,6 +61,12 @@ def _drawn(vega: str) -> str:
         raise PublishError(f"a figure cannot be drawn: {error}") from error
 
 
+def forget() -> None:
+    """Draw every chart anew: for those who measure."""
+    _compiled.cache_clear()
+    _drawn.cache_clear()
+
+
 def _lean(svg: str) -> str:
     """Without what a still picture has no use for: roles, hooks for scripts, empty paths."""
     svg = re.sub(r' (?:aria-[a-z]+|role|class|pointer-events)="[^"]*"', "", svg)

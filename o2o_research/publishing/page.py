@@ -112,6 +112,7 @@ def _live(document: Document) -> str:
     data = f"{{{charts}}}".replace(FONT, "sans-serif").replace("<", "\\u003c")
     return (
         f'<script type="application/json" id="charts">{data}</script>\n'
+        "<!-- Vega, Vega-Lite, Vega-Embed: University of Washington Interactive Data Lab, BSD-3 -->\n"
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'
         f"<script>{template('report.js')}</script>"
     )
