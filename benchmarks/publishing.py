@@ -5,8 +5,8 @@
 
 The peer is ``jupyter nbconvert``'s own HTML exporter, the other language removed by tag, and
 WeasyPrint on what it makes; WeasyPrint is no dependency of this package, so it lives in a venv of
-its own (``pip install weasyprint``). Its charts are handed over as finished SVG: nbconvert draws
-none. Both sides are warm and run in turn; both do their whole work anew in every round.
+its own (``pip install weasyprint``). nbconvert draws no charts: the peer is handed them as finished
+SVG, and so are we. Both sides are warm and run in turn.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def with_pictures(notebook: Any) -> Any:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if CHART in output.get("data", {}):
-                picture = figures.picture(output.data[CHART], "en")
+                picture = figures.draw(output.data[CHART], "en")[1]
                 output.data = nbformat.from_dict({"image/svg+xml": picture})  # type: ignore[no-untyped-call]
     return notebook
 
@@ -67,7 +67,6 @@ def theirs(notebook: Any, folder: Path, weasyprint: subprocess.Popen[str]) -> No
 
 
 def ours(notebook: Any, folder: Path) -> None:
-    figures.forget()
     publish(notebook, folder)
 
 

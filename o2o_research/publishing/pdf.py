@@ -10,7 +10,7 @@ from typing import Any
 import typst
 
 from o2o_research.errors import PublishError
-from o2o_research.publishing import figures, fonts, pandoc
+from o2o_research.publishing import fonts, pandoc
 from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, raw
 from o2o_research.publishing.words import word
@@ -43,10 +43,7 @@ def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes
     sources = {
         "main.typ": source(document),
         "report.typ": template("report.typ"),
-        **{
-            f"{name}.svg": figures.picture(chart.bundle, document.language)
-            for name, chart in document.charts.items()
-        },
+        **{f"{name}.svg": chart.svg for name, chart in document.charts.items()},
     }
     try:
         made = typst.compile(
