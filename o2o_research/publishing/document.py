@@ -264,7 +264,7 @@ class _Composer:
         head = [[text(self.word(key))] for key in ("claim", "verdict", "decides", "why")]
         return [
             heading(3, [text(self.word("verdicts"))], "verdicts"),
-            table(head, rows, "lcrl", [0.27, 0.13, 0.15, 0.45], classes=["verdicts"]),
+            table(head, rows, "lcrl", [0.25, 0.18, 0.14, 0.43], classes=["verdicts"]),
         ]
 
     # ── sections ──────────────────────────────────────────────────────────────────────────────

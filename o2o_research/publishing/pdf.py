@@ -87,7 +87,8 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
         return None
     if kind == "Table":
         rows = sum(len(body[3]) for body in node["c"][4])
-        return _styled([node], ["short"] if rows <= SHORT else [], inline=False)
+        short = rows <= SHORT and "data" in node["c"][0][1]
+        return _styled([node], ["short"] if short else [], inline=False)
     (key, classes, more), content = node["c"][0], node["c"][1]
     named = dict(more)
     if kind == "Link":
