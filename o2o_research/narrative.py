@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from o2o_research import cases
-from o2o_research.charts import Figure, Table, in_lab
 from o2o_research.errors import CaseError
+from o2o_research.figures import Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
 
 Verdict = Literal["supported", "contradicted", "depends", "untested"]
@@ -244,6 +244,7 @@ def judge(
     if about is None:
         raise CaseError(f"no claim {claim!r}{did_you_mean(claim, _claims())}")
     _record(f"claim {claim}")
+    zh = _closed(zh)
     at = None if threshold is None else float(threshold)
     verdict: Verdict = "untested"
     if finding is not None:
@@ -257,10 +258,10 @@ def judge(
         "rule": rule,
         "threshold": _number(at),
         "threshold_finding": threshold.term.key if isinstance(threshold, Finding) else None,
-        "zh": _closed(zh),
+        "zh": zh,
         "en": en,
     }
-    names, zh = VERDICT_NAMES[verdict], bundle["zh"]
+    names = VERDICT_NAMES[verdict]
     _show(
         {VERDICT: bundle},
         f"{claim}: {names[1]}. {en}",

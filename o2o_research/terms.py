@@ -126,10 +126,12 @@ class Term:
             return "—"
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
-        shown = value * scale
-        digits = self.digits
+        shown, digits = value * scale, self.digits
         if scale < 1:  # an amount in 万 or million keeps three figures
             digits = max(0, 2 - math.floor(math.log10(size * scale)))
+        elif self.unit.en == "yuan" and 1e4 <= size < math.inf:  # and so does the same in full
+            step = 10.0 ** (math.floor(math.log10(size)) - 2)
+            shown, digits = round(shown / step) * step, 0
         text = f"{shown:,.{digits}f}"
         if float(text.replace(",", "")) == 0:
             text = text.lstrip("-")

@@ -43,7 +43,7 @@ class ChannelDemand:
     spend_elasticity : float
         Elasticity of the guests won with respect to spend, in [0.05, 0.95]. [beta]
     goodwill_elasticity : float
-        Elasticity of demand with respect to goodwill, in [0, 1). [e]
+        Elasticity of demand with respect to goodwill, in (0, 1). [e]
     goodwill_effect : float
         Goodwill that a guest served adds to the stock, per guest; below 0 it wears. [g]
     dishes : float
@@ -90,7 +90,7 @@ class ChannelDemand:
             won_guests="(0, inf)",
             reference_spend="(0, inf)",
             spend_elasticity="[0.05, 0.95]",
-            goodwill_elasticity="[0, 1)",
+            goodwill_elasticity="(0, 1)",
             goodwill_effect="(-inf, inf)",
             dishes="(0, inf)",
             places="[0, inf)",
@@ -221,8 +221,8 @@ class Mix:
                 f"Mix: dishes has {self.dishes.size} dayparts, places has {self.places.size}"
             )
 
-    # A week's program at a given goodwill: its variables are the guests by channel and daypart
-    # and the demand by channel. Promotion is what demand costs, so every constraint is linear.
+    # The program's variables z: guests by channel and daypart, demand by channel, goodwill.
+    # Promotion is what demand costs at that goodwill, so that every constraint is linear.
 
     @cached_property
     def _of(self) -> dict[str, Array]:
@@ -237,86 +237,113 @@ class Mix:
         channel, daypart = np.nonzero(self._of["daypart_shares"])
         return channel, daypart
 
-    def _spend(self, demand: Array, goodwill: float) -> tuple[Array, Array, Array]:
-        """What demand costs, R ((D / A^e - b)+ / n)^(1 / beta), and two slopes of it in D."""
-        of, power = self._of, 1.0 / self._of["spend_elasticity"]
-        per_guest = goodwill ** -of["goodwill_elasticity"] / of["won_guests"]
-        won = np.maximum(demand * per_guest - of["base_guests"] / of["won_guests"], 0.0)
-        slope = of["reference_spend"] * power * won ** (power - 1.0) * per_guest
-        bend = np.where(won > 0, slope * (power - 1.0) / np.where(won > 0, won, 1.0), 0.0)
-        return of["reference_spend"] * won**power, slope, bend * per_guest
-
     @cached_property
     def _limits(self) -> tuple[Array, Array]:
-        """Rows A and right-hand sides b of A z <= b, z the guests of each cell and each demand.
-
-        Places, dishes, guests within demand, nothing below 0, and last the goodwill held,
-        whose right-hand side is still to be written.
-        """
+        """A and b of A z <= b: places, dishes, goodwill held, guests within demand, all >= 0."""
         channel, daypart = self._cells
         cells, channels, dayparts = channel.size, len(self.channels), self.places.size
-        each, cell = np.eye(cells + channels), np.arange(cells)
-        shared = np.zeros((2, dayparts, cells + channels))
+        each, cell = np.eye(cells + channels + 1), np.arange(cells)
+        shared = np.zeros((2, dayparts, each.shape[0]))
         shared[0, daypart, cell] = self._of["places"][channel]
         shared[1, daypart, cell] = self._of["dishes"][channel]
+        held = self.decay_rate * each[-1:]
+        held[0, cell] = -self._of["goodwill_effect"][channel]
         wanted = each[:cells].copy()
         wanted[cell, cells + channel] = -self._of["daypart_shares"][channel, daypart]
-        held = np.zeros((1, cells + channels))
-        held[0, cell] = -self._of["goodwill_effect"][channel]
-        matrix = np.vstack([*shared, wanted, -each, held])
+        matrix = np.vstack([*shared, held, wanted, -each])
         limit = np.concatenate([self.places, self.dishes, np.zeros(matrix.shape[0] - 2 * dayparts)])
         return matrix, limit
+
+    def _promotion(self, demand: Array, goodwill: float) -> tuple[Array, Array, Array]:
+        """Cost of demand, R ((D / A^e - b)+ / n)^(1 / beta); gradient, Hessian in (D, A).
+
+        Shapes (channels,), (2, channels), (2, 2, channels).
+        """
+        of, power, pull = (
+            self._of,
+            1.0 / self._of["spend_elasticity"],
+            self._of["goodwill_elasticity"],
+        )
+        per_guest = goodwill**-pull / of["won_guests"]
+        won = np.maximum(demand * per_guest - of["base_guests"] / of["won_guests"], 0.0)
+        first = of["reference_spend"] * power * won ** (power - 1.0)
+        second = np.where(won > 0, first * (power - 1.0) / np.where(won > 0, won, 1.0), 0.0)
+        by_goodwill = -pull * demand * per_guest / goodwill
+        cross = -pull * per_guest / goodwill
+        slope = np.array([per_guest, by_goodwill])
+        bend = np.array([[0.0 * cross, cross], [cross, -(1.0 + pull) * by_goodwill / goodwill]])
+        hessian = second * slope[:, np.newaxis] * slope + first * bend
+        return of["reference_spend"] * won**power, first * slope, hessian
 
     @cached_property
     def highest_goodwill(self) -> float:
         """Goodwill that kitchen and room could hold at most, whatever promotion it took."""
         matrix, limit = self._limits
-        fullest = linear_program(matrix[-1], (matrix[:-1], limit[:-1]), what="mix")
+        both = 2 * self.places.size
+        fullest = linear_program(matrix[both, :-1], (matrix[:both, :-1], limit[:both]), what="mix")
         return -fullest.value / self.decay_rate
 
-    def _plan(self, goodwill: float, *, held: bool) -> Plan:
-        """The best week at ``goodwill``; ``held`` if it must not lower it."""
-        of, dayparts, (channel, daypart) = self._of, self.places.size, self._cells
-        cells = channel.size
-        margin = np.concatenate([of["contribution"][channel], np.zeros(len(self.channels))])
+    def _near(self) -> float:
+        """A goodwill to start from: what full-price guests hold at the reference spend."""
+        of, level = self._of, self.highest_goodwill
+        for _ in range(60):
+            guests = level ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
+            level = min(level, float(of["goodwill_effect"].clip(min=0) @ guests) / self.decay_rate)
+        return level / 2.0
+
+    def _plan(
+        self, goodwill: float | None = None, *, held: bool = True, charge: float = 0.0
+    ) -> Plan:
+        """The best week, at the goodwill given or at the best one.
+
+        ``held`` if goodwill must not fall; ``charge`` is levied on each unit of it, yuan a week.
+        """
+        of, dayparts, channels = self._of, self.places.size, len(self.channels)
+        margin = of["contribution"][self._cells[0]]
+        cells = margin.size
         matrix, limit = self._limits
-        limit = np.append(limit[:-1], -self.decay_rate * goodwill)
-        rows = slice(None) if held else slice(-1)
+        if not held:
+            matrix, limit = np.delete(matrix, 2 * dayparts, 0), np.delete(limit, 2 * dayparts)
+        free = goodwill is None
+        level = self._near() if goodwill is None else goodwill
+        demand = level ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
+        full = np.concatenate([(of["daypart_shares"] * demand[:, np.newaxis])[self._cells], demand])
+        scale, start = np.append(full, level), np.append(full, level)
+        start[:cells] /= 2.0
+        if not free:
+            matrix, limit = matrix[:, :-1], limit - level * matrix[:, -1]
+            scale, start = scale[:-1], start[:-1]
 
         def objective(z: Array) -> tuple[float, Array, Array]:
-            spend, slope, bend = self._spend(z[cells:], goodwill)
-            curvature = np.diag(np.concatenate([np.zeros(cells), -bend]))
-            return (
-                float(margin @ z - spend.sum()),
-                margin - np.append(0 * z[:cells], slope),
-                curvature,
-            )
+            at = float(z[-1]) if free else level
+            cost, slope, bend = self._promotion(z[cells : cells + channels], at)
+            gradient = np.concatenate([margin, -slope[0], [-slope[1].sum() - charge]])
+            hessian = np.zeros((gradient.size, gradient.size))
+            index = cells + np.arange(channels)
+            hessian[index, index] = -bend[0, 0]
+            hessian[index, -1] = hessian[-1, index] = -bend[0, 1]
+            hessian[-1, -1] = -bend[1, 1].sum()
+            value = float(margin @ z[:cells] - cost.sum()) - charge * at
+            return value, gradient[: z.size], hessian[: z.size, : z.size]
 
-        demand = goodwill ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
-        share = of["daypart_shares"][channel, daypart]
-        answer = maximise_concave(
-            objective,
-            (matrix[rows], limit[rows]),
-            np.concatenate([share * demand[channel] / 2.0, demand]),
-            scale=np.concatenate([share * demand[channel], demand]),
-            what="mix",
-        )
+        answer = maximise_concave(objective, (matrix, limit), start, scale=scale, what="mix")
+        level = float(answer.x[-1]) if free else level
         guests = np.zeros(of["daypart_shares"].shape)
-        guests[channel, daypart] = answer.x[:cells]
-        demand = answer.x[cells:]
-        spend, slope, _ = self._spend(demand, goodwill)
-        effect = float(of["goodwill_effect"] @ guests.sum(axis=1))
+        guests[self._cells] = answer.x[:cells]
+        demand = answer.x[cells : cells + channels]
+        cost, slope, _ = self._promotion(demand, level)
         return Plan(
-            contribution=answer.value,
-            goodwill=goodwill,
-            goodwill_drift=effect - self.decay_rate * goodwill,
+            contribution=answer.value + charge * level,
+            goodwill=level,
+            goodwill_drift=float(of["goodwill_effect"] @ guests.sum(axis=1))
+            - self.decay_rate * level,
             guests=guests,
             demand=demand,
-            spend=spend,
+            spend=cost,
             place_values=answer.multipliers[:dayparts],
             dish_values=answer.multipliers[dayparts : 2 * dayparts],
-            goodwill_value=float(answer.multipliers[-1]) if held else 0.0,
-            goodwill_earnings=float(of["goodwill_elasticity"] * demand @ slope) / goodwill,
+            goodwill_value=float(answer.multipliers[2 * dayparts]) if held else 0.0,
+            goodwill_earnings=-float(slope[1].sum()),
             gap=answer.gap,
         )
 
@@ -354,9 +381,8 @@ class Mix:
         What a steady week can earn is concave in goodwill. Without discounting the best is
         where it peaks: the golden rule, a unit of goodwill earns its decay. With it, the
         best is the week in which the best path from anywhere ends, where a unit earns its
-        decay and its interest: earnings = (decay + rate) value. An owner so impatient that
-        no goodwill is worth keeping ends, like a mix in which no channel restores any,
-        with the empty week.
+        decay and its interest: earnings = (decay + rate) value. Where no channel restores
+        goodwill only the empty week lasts.
 
         Parameters
         ----------
@@ -367,24 +393,26 @@ class Mix:
         ------
         ValueError
             A discount rate below 0.
+        NotConverged
+            An owner so impatient that no goodwill is worth keeping.
         """
         if not 0 <= discount_rate < np.inf:
             raise ValueError(f"discount_rate={discount_rate:g} must lie in [0, inf)")
 
-        def excess(log_goodwill: float) -> float:
-            plan = self._plan(float(np.exp(log_goodwill)), held=True)
-            return plan.goodwill_earnings - (self.decay_rate + discount_rate) * plan.goodwill_value
+        if not self.highest_goodwill > 0:
+            return self._empty
+        golden = self._plan()
+        if discount_rate == 0:
+            return golden
 
-        if self.highest_goodwill > 0:
-            low, high = (
-                np.log(self.highest_goodwill * _FORGOTTEN),
-                np.log(self.highest_goodwill * (1 - 1e-6)),
-            )
-            if excess(low) > 0:
-                return self._plan(
-                    float(np.exp(root(excess, low, high, what="best mix"))), held=True
-                )
-        return self._empty
+        # Charged for the interest on its goodwill's value, the golden rule becomes the other.
+        def excess(charge: float) -> float:
+            return discount_rate * self._plan(charge=charge).goodwill_value - charge
+
+        high = golden.goodwill_earnings
+        while excess(high) > 0:
+            high *= 2.0
+        return self._plan(charge=root(excess, 0.0, high, what="best mix"))
 
     @property
     def _empty(self) -> Plan:

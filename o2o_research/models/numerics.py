@@ -233,10 +233,12 @@ def maximise_concave(
             )
         target = 0.1 * level
         weight = price / slack
-        step = np.linalg.solve(
-            rows.T @ (weight[:, np.newaxis] * rows) - curvature,
-            -pull + rows.T @ (price - target / slack - weight * excess),
-        )
+        system = rows.T @ (weight[:, np.newaxis] * rows) - curvature
+        # A direction in which nothing changes may be left: a hint of stiffness settles it.
+        stiff = np.sqrt(np.diag(system))
+        system = system / np.outer(stiff, stiff) + 1e-13 * np.eye(z.size)
+        downhill = -pull + rows.T @ (price - target / slack - weight * excess)
+        step = np.linalg.solve(system, downhill / stiff) / stiff
         slack_step = -excess - rows @ step
         price_step = target / slack - price - weight * slack_step
         shrinking = np.concatenate([-slack_step / slack, -price_step / price]).max()

@@ -4,6 +4,6 @@
 for one language from ``jupyter nbconvert --to o2o_html`` and ``--to o2o_pdf``.
 """
 
-from o2o_research.publishing.exporters import FORMATS, HTMLExporter, PDFExporter, publish
+from o2o_research.publishing.exporters import FORMATS, HTMLExporter, PDFExporter, publish, warm
 
-__all__ = ["FORMATS", "HTMLExporter", "PDFExporter", "publish"]
+__all__ = ["FORMATS", "HTMLExporter", "PDFExporter", "publish", "warm"]

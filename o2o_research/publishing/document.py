@@ -230,15 +230,14 @@ class _Composer:
     def _article(self) -> Nodes:
         article = self.about.article
         day = self.word("date", article.date, month=MONTHS[article.date.month - 1])
-        pieces = self.word(
+        about = self.word(
             "about",
             title=article[self.language],
-            author=f"|{article.author}|",
+            author=article.author[self.language],
             outlet=article.outlet[self.language],
             date=day,
-        ).split("|")
-        before, author, after = (text(piece) for piece in pieces)
-        return [before, span([author], lang=_script(article.author)), after]
+        )
+        return [text(about)]
 
     def _verdicts(self, parsed: list[tuple[Item, Nodes]]) -> Nodes:
         rows = []

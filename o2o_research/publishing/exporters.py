@@ -15,7 +15,7 @@ from nbconvert.exporters import Exporter
 from traitlets import Enum
 
 from o2o_research.errors import PublishError
-from o2o_research.publishing import page, pdf
+from o2o_research.publishing import figures, page, pdf
 from o2o_research.publishing.document import Document, compose
 from o2o_research.terms import LANGUAGES, Language
 
@@ -54,6 +54,12 @@ class PDFExporter(_ReportExporter):
     file_extension = ".pdf"
     output_mimetype = "application/pdf"
     export_from_notebook = "O2O report (PDF)"
+
+
+def warm() -> None:
+    """Load what every report needs once a process and takes seconds, while others still work."""
+    figures.runtime()
+    figures.warm()
 
 
 def publish(

@@ -10,8 +10,8 @@ from typing import Any
 
 import vl_convert
 
-from o2o_research.charts import localise
 from o2o_research.errors import PublishError
+from o2o_research.figures import localise
 from o2o_research.publishing import fonts
 from o2o_research.terms import Language
 
@@ -72,6 +72,11 @@ def inline(svg: str, name: str) -> str:
         '<svg aria-hidden="true" focusable="false"',
         svg,
     )
+
+
+def warm() -> None:
+    """Start the renderer on an empty chart."""
+    _drawn(_compiled('{"data": {"values": []}, "mark": "point"}'))
 
 
 @cache

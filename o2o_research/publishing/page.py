@@ -10,7 +10,7 @@ from functools import cache
 from html import escape
 from string import Template
 
-from o2o_research.charts import FONT
+from o2o_research.figures import FONT
 from o2o_research.publishing import figures, pandoc
 from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, plain, plain_text, raw

@@ -130,16 +130,29 @@ def assumed_guests(p: Any) -> dict[str, Guests]:
 
 
 def guests_of(
-    orders: str, assumed: Mapping[str, Guests], draws: int, rng: np.random.Generator
+    orders: str, deal_label: str, assumed: Mapping[str, Guests], draws: int, rng: np.random.Generator
 ) -> dict[str, Guests]:
     """Both groups fitted from an order log; a group too small to fit stays as assumed.
+
+    Parameters
+    ----------
+    orders : path of the log
+    deal_label : ``first_visit`` (won by a deal if the first visit carried one) or
+        ``first_quarter`` (deal-prone by the share of discounts in the first 13 weeks, which are
+        then not counted as behaviour)
 
     Raises
     ------
     DataError
         The log is not what the orders table promises.
     """
-    summary = data.customer_summary(data.read_orders(orders))
+    log = data.read_orders(orders)
+    if deal_label == "first_quarter":
+        log = data.labelled(log, data.deal_prone(log))
+    summary = data.customer_summary(log)
+    if (summary.acquisition == "unknown").all():
+        # A log that never records discounts tells of guests as a whole.
+        summary = summary.assign(acquisition="full_price")
     return {
         group: _fitted(summary[summary.acquisition == group], assumed[group], draws, rng)
         for group in GROUPS
@@ -202,8 +215,8 @@ def guest_note(guests: Mapping[str, Guests], language: Language) -> str:
             "No order log is given: both laws rest on published figures and assumptions. With `--data` this section is estimated from your log.",
         ),
         "fitted": (
-            "两组客人的光顾规律和消费额都由所提供的订单数据估计，区间反映抽样误差。",
-            "Both laws and the spend are estimated from the log; intervals are sampling error.",
+            "两组客人的光顾规律和消费额都由所提供的订单数据估计，区间反映抽样误差；金额单位以数据为准。",
+            "Both laws and the spend are estimated from the log; intervals are sampling error, and amounts are in the log's own currency.",
         ),
         "mixed": (
             f"订单数据足以估计其中一组；另一组在数据中回头客不足 {LEAST_REPEATERS} 人或无法收敛，仍按假设处理，见上表。",
@@ -246,7 +259,8 @@ def courier_day(p: Any, draw: int = 0) -> Delivery:
 def courier_costs(p: Any, orders: ArrayLike, draws: int) -> Array:
     """Cost of an order with own couriers, yuan. Shape (len(orders), draws + 1), stated first."""
     days = [courier_day(p, draw) for draw in range(draws + 1)]
-    return np.stack([day.cost_per_order(orders) for day in days], axis=1)
+    volumes = np.asarray(orders, float)
+    return np.stack([day.cost_per_order(volumes) for day in days], axis=1)
 
 
 def courier_cost_at(p: Any, orders: Any, costs: Array, volumes: ArrayLike) -> Array:

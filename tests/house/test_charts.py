@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import vl_convert
 
-from o2o_research import charts
+from o2o_research import figures
 from o2o_research.charts import (
-    Figure,
     Table,
     compare,
     curve,
     decision_map,
-    localise,
     scatter,
     spread,
     tornado,
 )
+from o2o_research.figures import Figure, localise
 
 CJK = re.compile(r"[\u3400-\u9fff]")
 X = np.linspace(20.0, 120.0, 11)
@@ -118,6 +117,6 @@ def test_a_table_writes_numbers_as_their_terms_say() -> None:
 
 def test_jupyterlab_draws_the_figure_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     figure, title = FIGURES["curve"], {"zh": "标题", "en": "Title"}
-    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "标题"
+    assert figures.in_lab(figure, title)[figures.VEGALITE]["title"] == "标题"
     monkeypatch.setenv("O2O_LANG", "en")
-    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "Title"
+    assert figures.in_lab(figure, title)[figures.VEGALITE]["title"] == "Title"
