@@ -18,7 +18,7 @@ from o2o_research import __version__, cases, narrative
 from o2o_research.errors import PublishError
 from o2o_research.evidence import Evidence, Origin, bibliography, evidence
 from o2o_research.narrative import VERDICT_NAMES, Finding, Record
-from o2o_research.publishing import contents, fonts, pandoc
+from o2o_research.publishing import contents, figures, fonts, pandoc
 from o2o_research.publishing.contents import PROSE, Item
 from o2o_research.publishing.pandoc import (
     LINE_BREAK,
@@ -46,12 +46,13 @@ _BOLD = {"badge", "numeral", "kind"}
 
 @dataclass(frozen=True)
 class Chart:
-    """A numbered figure: its caption, what it shows in words, and its bundle."""
+    """A numbered figure: its caption, what it shows in words, and as Vega and SVG."""
 
     name: str
     caption: Nodes
     alt: str
-    bundle: dict[str, Any]
+    vega: str
+    svg: str
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ class _Composer:
         head = [[text(self.word(key))] for key in ("claim", "verdict", "decides", "why")]
         return [
             heading(3, [text(self.word("verdicts"))], "verdicts"),
-            table(head, rows, "lcrl", [0.27, 0.13, 0.15, 0.45], classes=["verdicts"]),
+            table(head, rows, "lcrl", [0.25, 0.18, 0.14, 0.43], classes=["verdicts"]),
         ]
 
     # ── sections ──────────────────────────────────────────────────────────────────────────────
@@ -279,9 +280,8 @@ class _Composer:
     def _chart(self, item: Item) -> Node:
         bundle = item.content
         name = bundle["name"]
-        self.charts[name] = Chart(
-            name, self._caption(f"fig-{name}", bundle), bundle["alt"][self.language], bundle
-        )
+        caption, alt = self._caption(f"fig-{name}", bundle), bundle["alt"][self.language]
+        self.charts[name] = Chart(name, caption, alt, *figures.draw(bundle, self.language))
         return div([], "chart", key=f"fig-{name}", name=name)
 
     def _table(self, item: Item, part: Nodes) -> Node:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +82,17 @@ def publish(
         if unknown := [entry for entry in given if entry not in known]:
             raise PublishError(f"no {unknown[0]!r} among {', '.join(known)}")
     executed = _read(notebook)
-    documents = [compose(executed, language) for language in languages]
-    beside: Beside = {
-        (document.language, kind): f"{document.case}.{document.language}.{kind}"
-        for document in documents
-        for kind in formats
-    }
-    reports = {
-        beside[document.language, kind]: FORMATS[kind](document, beside)
-        for document in documents
-        for kind in formats
-    }
+    languages, formats = list(dict.fromkeys(languages)), list(dict.fromkeys(formats))
+    # pandoc and Typst work outside the interpreter: threads let them work side by side.
+    with ThreadPoolExecutor(max(1, len(languages) * len(formats))) as pool:
+        documents = list(pool.map(compose, repeat(executed), languages))
+        wanted = [(document, kind) for document in documents for kind in formats]
+        beside: Beside = {
+            (document.language, kind): f"{document.case}.{document.language}.{kind}"
+            for document, kind in wanted
+        }
+        made = pool.map(lambda report: FORMATS[report[1]](report[0], beside), wanted)
+        reports = dict(zip(beside.values(), made, strict=True))
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)

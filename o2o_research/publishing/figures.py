@@ -25,40 +25,31 @@ def _registered() -> None:
     vl_convert.register_font_directory(str(fonts.files()[0].parent))
 
 
-def drawing(chart: dict[str, Any], language: Language) -> str:
-    """The chart in a language as Vega's JSON; its text alternative stands outside it."""
+def draw(chart: dict[str, Any], language: Language) -> tuple[str, str]:
+    """The chart in a language as Vega's JSON and as SVG in the report font.
+
+    Neither carries a text alternative: that stands outside, the same for both.
+    """
     spec: dict[str, Any] = localise(chart["spec"], language)
     spec |= {"config": {**spec.get("config", {}), "aria": False}}
-    return _compiled(json.dumps(spec, ensure_ascii=False, sort_keys=True))
-
-
-def picture(chart: dict[str, Any], language: Language) -> str:
-    """The chart as SVG, its text in the report font."""
-    svg = _drawn(drawing(chart, language))
+    where = f"figure {chart['name']}"
+    try:
+        vega, svg = _drawn(json.dumps(spec, ensure_ascii=False, sort_keys=True))
+    except ValueError as error:
+        raise PublishError(f"{where} cannot be drawn: {error}") from error
     for attributes, words in re.findall(r"<text([^>]*)>([^<]*)<", svg):
-        bold = 'font-weight="bold"' in attributes
-        fonts.check(unescape(words), f"figure {chart['name']}", bold=bold)
-    return svg
+        fonts.check(unescape(words), where, bold='font-weight="bold"' in attributes)
+    return vega, svg
 
 
 @lru_cache(maxsize=256)
-def _compiled(spec: str) -> str:
-    try:
-        vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGALITE)
-    except ValueError as error:
-        raise PublishError(f"a figure cannot be drawn: {error}") from error
+def _drawn(spec: str) -> tuple[str, str]:
+    _registered()
+    vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGALITE)
     # A newer Vega draws this as well, and would complain of the version it was written for.
     del vega["$schema"]
-    return json.dumps(vega, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-@lru_cache(maxsize=256)
-def _drawn(vega: str) -> str:
-    _registered()
-    try:
-        return _lean(vl_convert.vega_to_svg(vega, allowed_base_urls=[]))
-    except ValueError as error:
-        raise PublishError(f"a figure cannot be drawn: {error}") from error
+    drawing = json.dumps(vega, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return drawing, _lean(vl_convert.vega_to_svg(drawing, allowed_base_urls=[]))
 
 
 def _lean(svg: str) -> str:

@@ -57,7 +57,7 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
 
 def _figure(document: Document, name: str) -> Nodes:
     chart = document.charts[name]
-    picture = figures.inline(figures.picture(chart.bundle, document.language), name)
+    picture = figures.inline(chart.svg, name)
     plot = f'<div class="plot" role="img" aria-label="{escape(chart.alt)}" data-chart="{name}">'
     return [
         raw("html", f'<figure id="fig-{name}" class="chart">\n<figcaption>'),
@@ -106,12 +106,12 @@ def _others(document: Document, beside: dict[tuple[Language, str], str]) -> str:
 def _live(document: Document) -> str:
     """What draws the charts again, live, where scripts run."""
     charts = ",".join(
-        f"{json.dumps(name)}:{figures.drawing(chart.bundle, document.language)}"
-        for name, chart in document.charts.items()
+        f"{json.dumps(chart.name)}:{chart.vega}" for chart in document.charts.values()
     )
     data = f"{{{charts}}}".replace(FONT, "sans-serif").replace("<", "\\u003c")
     return (
         f'<script type="application/json" id="charts">{data}</script>\n'
+        "<!-- Vega, Vega-Lite, Vega-Embed: University of Washington Interactive Data Lab, BSD-3 -->\n"
         f'<script type="text/plain" id="runtime">{_runtime()}</script>\n'
         f"<script>{template('report.js')}</script>"
     )

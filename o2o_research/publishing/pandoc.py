@@ -136,17 +136,19 @@ def walk(node: Any, change: Callable[[Node], Node | Nodes | None]) -> Any:
     if isinstance(node, list):
         found: list[Any] = []
         for entry in node:
-            new = walk(entry, change)
-            if isinstance(entry, dict) and isinstance(new, list):
-                found.extend(new)
+            if isinstance(entry, dict):
+                new = walk(entry, change)
+                if isinstance(new, list):
+                    found.extend(new)
+                else:
+                    found.append(new)
             else:
-                found.append(new)
+                found.append(walk(entry, change) if isinstance(entry, list) else entry)
         return found
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or "t" not in node:
         return node
-    node = {name: walk(value, change) if name == "c" else value for name, value in node.items()}
-    if "t" not in node:
-        return node
+    if isinstance(node.get("c"), list):
+        node = {"t": node["t"], "c": walk(node["c"], change)}
     new = change(node)
     return node if new is None else new
 

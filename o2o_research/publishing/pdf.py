@@ -10,7 +10,7 @@ from typing import Any
 import typst
 
 from o2o_research.errors import PublishError
-from o2o_research.publishing import figures, fonts, pandoc
+from o2o_research.publishing import fonts, pandoc
 from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, raw
 from o2o_research.publishing.words import word
@@ -43,10 +43,7 @@ def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes
     sources = {
         "main.typ": source(document),
         "report.typ": template("report.typ"),
-        **{
-            f"{name}.svg": figures.picture(chart.bundle, document.language)
-            for name, chart in document.charts.items()
-        },
+        **{f"{name}.svg": chart.svg for name, chart in document.charts.items()},
     }
     try:
         made = typst.compile(
@@ -90,7 +87,8 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
         return None
     if kind == "Table":
         rows = sum(len(body[3]) for body in node["c"][4])
-        return _styled([node], ["short"] if rows <= SHORT else [], inline=False)
+        short = rows <= SHORT and "data" in node["c"][0][1]
+        return _styled([node], ["short"] if short else [], inline=False)
     (key, classes, more), content = node["c"][0], node["c"][1]
     named = dict(more)
     if kind == "Link":

@@ -307,7 +307,7 @@ def test_a_missing_glyph_in_a_figure_is_refused_with_its_name() -> None:
     bundle = chart("bars", compare({AXIS: 3.0}, FIRST), "题", "title")[1]
     bundle["spec"]["layer"][0]["encoding"]["x"]["title"] = "𠮷"
     with pytest.raises(PublishError, match=r"figure bars: no glyph for “𠮷” \(U\+20BB7"):
-        figures.picture(bundle, "zh")
+        figures.draw(bundle, "zh")
 
 
 def test_a_missing_glyph_in_a_caption_is_refused() -> None:

@@ -50,7 +50,7 @@ def test_publish_writes_four_files_and_nothing_else(notebook: Any, tmp_path: Pat
 
 
 def test_publish_writes_only_what_is_asked_for(notebook: Any, tmp_path: Path) -> None:
-    [path] = publish(notebook, tmp_path, languages=["en"], formats=["html"])
+    [path] = publish(notebook, tmp_path, languages=["en", "en"], formats=["html"])
     assert path.name == f"{CASE}.en.html"
     assert f"{CASE}.zh.html" not in path.read_text(encoding="utf-8")
 
