@@ -76,7 +76,7 @@ def inline(svg: str, name: str) -> str:
 
 def warm() -> None:
     """Start the renderer on an empty chart."""
-    _drawn(_compiled('{"data": {"values": []}, "mark": "point"}'))
+    _drawn('{"data": {"values": []}, "mark": "point"}')
 
 
 @cache

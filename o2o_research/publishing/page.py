@@ -13,7 +13,7 @@ from string import Template
 from o2o_research.figures import FONT
 from o2o_research.publishing import figures, pandoc
 from o2o_research.publishing.document import Document, template
-from o2o_research.publishing.pandoc import Node, Nodes, plain, plain_text, raw
+from o2o_research.publishing.pandoc import Node, Nodes, plain, plain_text, raw, span
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language
 
@@ -45,8 +45,10 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
             return _figure(document, dict(node["c"][0][2])["name"])
         if "contents" in classes:
             return raw("html", _contents(document))
-    if kind == "Span" and "math" in node["c"][0][1]:
+    if kind == "Span" and {"math", "key"} & set(node["c"][0][1]):
         return list(node["c"][1])
+    if kind == "Span" and "anchor" in node["c"][0][1]:
+        return span(node["c"][1], key=node["c"][0][0])
     if kind == "Table":
         label = plain_text(node["c"][1]) or word("table box", document.language)
         kinds = " ".join(["scroll", *node["c"][0][1]])
@@ -78,6 +80,7 @@ def _contents(document: Document) -> str:
 def _tidy(markup: str) -> str:
     """Table heads that say what they head, and no word that the page does without."""
     markup = markup.replace(' style="text-align: left;"', "")
+    markup = re.sub(r' style="text-align: (c|r)[a-z]+;"', r' class="\1"', markup)
     markup = re.sub(r"<annotation.*?</annotation>", "", markup, flags=re.S)
 
     def scope(part: re.Match[str]) -> str:
