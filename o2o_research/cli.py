@@ -30,6 +30,9 @@ app = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Execute again even if nothing changed since the last run.")
+]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `o2o list` names it.")]
 Languages = Annotated[
     str, typer.Option("--lang", help="Languages of the report, comma-separated: zh, en.")
@@ -133,6 +136,7 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; reports/CASE by default.")
     ] = None,
+    fresh: Fresh = False,
 ) -> None:
     """Run a case with its defaults, a file's values and single ones, and publish it."""
     languages, wanted = _languages(lang), _formats(formats)
@@ -140,11 +144,11 @@ def run(
     if data is not None:
         given.append((_data_parameter(name), data))
     values = cases.parameters(name, file, given)
-    _run(name, values, folder, languages, wanted)
+    _run(name, values, folder, languages, wanted, fresh)
 
 
 @app.command()
-def report(lang: Languages = "zh,en", formats: Formats = "html,pdf") -> None:
+def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fresh = False) -> None:
     """Build the reports of every case with its default parameters."""
     languages, wanted = _languages(lang), _formats(formats)
     names = cases.case_names()
@@ -152,7 +156,7 @@ def report(lang: Languages = "zh,en", formats: Formats = "html,pdf") -> None:
     failed = []
     for name in names:
         try:
-            _run(name, values[name], None, languages, wanted)
+            _run(name, values[name], None, languages, wanted, fresh)
         except (RunError, PublishError) as error:
             failed.append(name)
             err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
@@ -189,11 +193,12 @@ def _run(
     folder: Path | None,
     languages: tuple[Language, ...],
     formats: tuple[str, ...],
+    fresh: bool,
 ) -> None:
     from o2o_research.execution import run as execute
 
     done = execute(
-        name, values, folder, languages=languages, formats=formats, progress=sys.stderr.isatty()
+        name, values, folder, languages=languages, formats=formats, progress=sys.stderr.isatty(), fresh=fresh,
     )
     out.print(
         f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "

@@ -77,8 +77,12 @@ def run(
     languages: Sequence[Language] = LANGUAGES,
     formats: Sequence[str] = ("html", "pdf"),
     progress: bool = False,
+    fresh: bool = False,
 ) -> Run:
     """Execute a case and publish it into ``out`` (``reports/<case>`` by default).
+
+    A folder that holds a good run of the same parameters, data, notebook and models is not
+    executed again, only published; ``fresh`` executes all the same.
 
     ``parameters`` are those that ``cases.parameters`` or ``cases.check`` answered.
 
@@ -98,9 +102,7 @@ def run(
     with _beside(out) as folder:
         executed = folder / f"{name}.ipynb"
         try:
-            # What publishing needs takes seconds to load: it loads while the notebook runs.
-            with ThreadPoolExecutor(1) as beside:
-                beside.submit(_warm)
+            if fresh or not _reused(out, name, parameters, executed):
                 _execute(case.notebook, executed, parameters, progress)
             notebook = _tidied(executed)
             record = narrative.read(notebook)
@@ -154,6 +156,20 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _reused(out: Path, name: str, parameters: Mapping[str, Any], target: Path) -> bool:
+    """Whether ``out`` holds a good run of the very same input, whose notebook then is taken."""
+    try:
+        state = json.loads((out / "run.json").read_text(encoding="utf-8"))["state"]
+        before = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(manifest(name, parameters), default=str))
+        if state != "ok" or any(before[key] != now[key] for key in now if key != "commit"):
+            return False
+        shutil.copyfile(out / f"{name}.ipynb", target)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
 def _warm() -> None:
     from o2o_research.publishing import warm
 
@@ -180,12 +196,17 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress
         from papermill.exceptions import PapermillExecutionError
 
     try:
-        with _environment(_KERNEL_ENVIRONMENT):
+        # What publishing needs takes seconds to load: it loads while the notebook runs.
+        with _environment(_KERNEL_ENVIRONMENT), ThreadPoolExecutor(1) as meanwhile:
+            meanwhile.submit(_warm)
             papermill.execute_notebook(
                 str(source),
                 str(target),
                 parameters=dict(parameters),
                 kernel_name="python3",
+                # Saving after every cell validates the whole notebook every time.
+                request_save_on_cell_execute=False,
+                autosave_cell_every=0,
                 progress_bar={"desc": source.stem, "leave": False} if progress else False,
             )
     except PapermillExecutionError as error:
@@ -278,10 +299,16 @@ def _commit() -> str | None:
 
 
 def _code_hash(name: str) -> str:
-    """Of the package's sources and the notebook's cells, by content."""
+    """Of all that a notebook may import, and of its cells, by content.
+
+    How a run is executed and published does not change what it finds.
+    """
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
+    apart = {"publishing", "execution", "cli.py"}
     for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
+        if path.relative_to(package).parts[0] in apart:
+            continue
         digest.update(
             path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -100,6 +100,11 @@ class Guests:
     customers: int = 0
     repeaters: int = 0
 
+    @property
+    def basis(self) -> Literal["sample", "assumptions"]:
+        """What an interval about this group speaks of."""
+        return "sample" if self.source == "fitted" else "assumptions"
+
     def repeat_share(self, weeks: ArrayLike) -> Array:
         """Share who return within ``weeks``; shape of ``weeks`` against the draws."""
         return self.visits.repeat_share(weeks)
@@ -166,8 +171,12 @@ def _fitted(summary: pd.DataFrame, assumed: Guests, draws: int, rng: np.random.G
         return too_few
     cells = data.cells(summary)
     spent = summary[(summary.frequency > 0) & (summary.monetary > 0)]
+    histories = cells.frequency, cells.recency, cells["T"], cells["count"]
     try:
-        visits = fit_bgnbd(cells.frequency, cells.recency, cells["T"], cells["count"])
+        try:
+            visits = fit_bgnbd(*histories)
+        except NotConverged:  # hardly anybody left: one drop-out probability for all
+            visits = fit_bgnbd(*histories, b=1e6)
         spend: Fit[GammaGamma] = fit_gamma_gamma(spent.frequency, spent.monetary)
     except NotConverged:
         return too_few
@@ -182,14 +191,11 @@ def _fitted(summary: pd.DataFrame, assumed: Guests, draws: int, rng: np.random.G
 def _with_draws(fit: Fit[Any], draws: int, rng: np.random.Generator) -> Any:
     """The fitted model with its parameters as arrays: the estimate, then draws around it."""
     drawn = draw_models(fit, draws, rng)
-    return type(fit.model)(
-        **{
-            each.name: np.concatenate(
-                [[getattr(fit.model, each.name)], getattr(drawn, each.name).ravel()]
-            )
-            for each in fields(fit.model)
-        }
-    )
+    columns = {}
+    for each in fields(fit.model):
+        found, around = getattr(fit.model, each.name), getattr(drawn, each.name)
+        columns[each.name] = np.r_[found, np.broadcast_to(np.ravel(around), draws)]
+    return type(fit.model)(**columns)
 
 
 def guest_table(guests: Mapping[str, Guests]) -> pd.DataFrame:
