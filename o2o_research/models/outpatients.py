@@ -391,7 +391,7 @@ class Day:
             for number, place in enumerate(self.run.stations)
             if place.name == kind or place.name.startswith(f"{kind}_")
         ]
-        return np.sum(lines, axis=0).astype(float)
+        return np.asarray(np.sum(lines, axis=0), float)
 
 
 def summary(before: Day, after: Day) -> dict[str, float]:
