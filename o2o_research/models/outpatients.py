@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from o2o_research.domain import require
+from o2o_research.models.calibration import VisitLog
 from o2o_research.models.simulation import Journeys, Run, Station, service_times, simulate, streams
 
 Array = NDArray[np.float64]
@@ -393,6 +394,18 @@ class Day:
         ]
         return np.asarray(np.sum(lines, axis=0), float)
 
+    def visit_log(self) -> VisitLog:
+        """The day as a hospital would have recorded it: stops by kind, in the order of ``KINDS``."""
+        kinds = np.array([KINDS.index(kind) if kind in KINDS else -1 for _, kind in STEPS])
+        stop = (self.which % 2 == 1) & (kinds[self.which // 2] >= 0)
+        return VisitLog(
+            patient=self.run.journeys.patient[stop],
+            station=kinds[self.which[stop] // 2],
+            arrived=self.run.arrived[stop],
+            started=self.run.started[stop],
+            ended=self.run.ended[stop],
+        )
+
 
 def summary(before: Day, after: Day) -> dict[str, float]:
     """What a phase changes for the mean patient; minutes a patient, the same patients in both.
@@ -451,6 +464,29 @@ def simulate_phases(
         for row, answers in zip(rows, zip(*repeats, strict=True), strict=True):
             row.append({key: float(np.mean([a[key] for a in answers])) for key in answers[0]})
     return [{key: np.array([a[key] for a in row]) for key in row[0]} for row in rows]
+
+
+def reach_curve(
+    day: OutpatientDay, reaches: ArrayLike, rng: np.random.Generator, *, repeats: int = 10
+) -> dict[str, Array]:
+    """Summaries as the phone reaches a growing share of all patients; means and repeats.
+
+    Returns
+    -------
+    dict of ndarray, shape (reaches, repeats + 1): the mean of the repeats first, then each
+    """
+    shares = np.asarray(reaches, float)
+    phases = [Phase(self_pay=float(share), insured=float(share)) for share in (0.0, *shares)]
+    repeated = []
+    for stream in rng.spawn(repeats):
+        people = day.draw(stream)
+        runs = [day.run(people, phase) for phase in phases]
+        repeated.append([summary(runs[0], run) for run in runs[1:]])
+    tables = {
+        key: np.array([[answer[key] for answer in one] for one in repeated]).T
+        for key in repeated[0][0]
+    }
+    return {key: np.column_stack([t.mean(axis=1), t]) for key, t in tables.items()}
 
 
 def _place(kind: str) -> int:

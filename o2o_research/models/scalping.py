@@ -620,6 +620,51 @@ def caution_curve(
     return np.array(volume), np.array(detected)
 
 
+def compare_rules(
+    reference: Reference,
+    rule: ArticleRule,
+    prevalences: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    block_cost: float,
+    catch_value: float,
+    accounts: int = 10_000,
+    repeats: int = 10,
+) -> dict[str, dict[str, Array]]:
+    """The score at its cost threshold against the article's rule, over prevalence.
+
+    Returns
+    -------
+    dict by ``score`` and ``rule``, each of ``precision``, ``recall`` and ``cost`` (yuan a
+    thousand accounts): ndarray, shape (prevalences, repeats + 1), all repeats pooled first
+    """
+    shares = np.asarray(prevalences, float)
+    counts = np.zeros((2, 3, shares.size, repeats))
+    for repeat, stream in enumerate(rng.spawn(repeats)):
+        for number, share in enumerate(shares):
+            made = synthetic_registrations(accounts, float(share), stream)
+            seen = count_accounts(made.log)
+            scores = reference.score(seen.counts)
+            threshold = cost_threshold(
+                scores, reference, block_cost=block_cost, catch_value=catch_value
+            )
+            for way, flags in enumerate((scores >= threshold, rule.flags(seen))):
+                found = Detection.of(flags, made.scalper)
+                for row, part in enumerate((found.caught, found.blocked, found.missed)):
+                    counts[way, row, number, repeat] = float(np.asarray(part))
+    pooled = np.concatenate([counts.sum(axis=-1, keepdims=True), counts], axis=-1)
+    sizes = accounts * np.array([repeats] + [1] * repeats)
+    answer = {}
+    for way, name in enumerate(("score", "rule")):
+        found = Detection(caught=pooled[way, 0], blocked=pooled[way, 1], missed=pooled[way, 2])
+        answer[name] = {
+            "precision": found.precision,
+            "recall": found.recall,
+            "cost": found.cost(block_cost, catch_value) / sizes * 1000,
+        }
+    return answer
+
+
 def _ratio(top: ArrayLike, bottom: ArrayLike) -> Array:
     above, below = np.asarray(top, float), np.asarray(bottom, float)
     return np.asarray(np.where(below > 0, above / np.where(below > 0, below, 1), np.nan))

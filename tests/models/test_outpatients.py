@@ -10,6 +10,7 @@ from o2o_research.models.outpatients import (
     STEPS,
     OutpatientDay,
     Phase,
+    reach_curve,
     simulate_phases,
     summary,
 )
@@ -109,6 +110,26 @@ def test_queues_counted_over_time_hold_the_waiting_of_all_patients():
     for kind in KINDS:
         area = run.queue_at(kind, times).sum() * 0.05
         assert area == pytest.approx(run.wait_at(kind).sum(), rel=0.02, abs=5)
+
+
+def test_recorded_day_gives_its_waits_back():
+    day = OutpatientDay(patients=300, departments=2)
+    run = day.run(day.draw(np.random.default_rng(7)), BEFORE)
+    log = run.visit_log()
+    for number, kind in enumerate(KINDS):
+        here = log.station == number
+        waits = (log.started - log.arrived)[here]
+        assert waits.sum() == pytest.approx(run.wait_at(kind).sum())
+    assert log.routes()[KINDS.index("registration"), KINDS.index("consulting")] == 1.0
+
+
+def test_queues_shrink_as_the_phone_reaches_more_patients():
+    day = OutpatientDay(patients=300, departments=2)
+    found = reach_curve(day, [0.0, 0.5, 1.0], np.random.default_rng(8), repeats=3)
+    assert found["saved"].shape == (3, 4)
+    assert found["saved"][0, 0] == 0
+    assert (np.diff(found["queues_joined"][:, 0]) < 0).all()
+    np.testing.assert_allclose(found["saved"], found["moved"] + found["removed"])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from o2o_research.models.scalping import (
     Scalper,
     benjamini_hochberg,
     caution_curve,
+    compare_rules,
     cost_threshold,
     count_accounts,
     fit_reference,
@@ -207,6 +208,23 @@ def test_score_costs_less_than_the_rule_of_the_article(reference, prevalence):
     ours = Detection.of(scores >= threshold, made.scalper)
     rule = Detection.of(ArticleRule().flags(seen), made.scalper)
     assert ours.cost(2000, 3000) < rule.cost(2000, 3000) / 2
+
+
+def test_comparison_over_prevalence_pools_its_repeats(reference):
+    found = compare_rules(
+        reference,
+        ArticleRule(),
+        [0.01, 0.05],
+        np.random.default_rng(5),
+        block_cost=2000,
+        catch_value=3000,
+        accounts=2000,
+        repeats=4,
+    )
+    assert found["score"]["cost"].shape == (2, 5)
+    for way in ("score", "rule"):
+        np.testing.assert_allclose(found[way]["cost"][:, 0], found[way]["cost"][:, 1:].mean(axis=1))
+    assert (found["score"]["cost"][:, 0] < found["rule"]["cost"][:, 0]).all()
 
 
 def test_article_rule_restricts_clinic_assistants_and_misses_rings(honest):
