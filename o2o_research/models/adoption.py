@@ -187,15 +187,17 @@ class Path:
         """Share of all visits of all hospitals that run by phone."""
         return np.asarray(self.self_paid_visits + self.insured_visits)
 
-    def years_until(self, share: float) -> Array:
+    def years_until(self, share: ArrayLike) -> Array:
         """When ``reached`` first passes a share, by interpolation; inf if never on this path."""
-        above = self.reached >= share
+        above = self.reached >= np.asarray(share, float)
         first = np.argmax(above, axis=0)
         before = np.maximum(first - 1, 0)
         y1 = np.take_along_axis(self.reached, first[None], axis=0)[0]
         y0 = np.take_along_axis(self.reached, before[None], axis=0)[0]
         t1, t0 = self.years[first], self.years[before]
-        part = np.where(y1 > y0, (share - y0) / np.where(y1 > y0, y1 - y0, 1), 0.0)
+        part = np.where(
+            y1 > y0, (np.asarray(share, float) - y0) / np.where(y1 > y0, y1 - y0, 1), 0.0
+        )
         when = np.where(first > 0, t0 + part * (t1 - t0), 0.0)
         return np.where(above.any(axis=0), when, np.inf)
 

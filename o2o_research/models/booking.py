@@ -146,9 +146,7 @@ class Forecast:
     def discrimination(self) -> float:
         """Chance that a no-show had the higher probability of a pair (area under the curve)."""
         order = np.argsort(self.probability, kind="stable")
-        _, first, count = np.unique(
-            self.probability[order], return_index=True, return_counts=True
-        )
+        _, first, count = np.unique(self.probability[order], return_index=True, return_counts=True)
         rank = np.repeat(first + (count + 1) / 2, count)
         hits = self.missed[order]
         ones, zeros = hits.sum(), (~hits).sum()

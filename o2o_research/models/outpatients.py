@@ -155,11 +155,11 @@ class OutpatientDay:
 
     @cached_property
     def staff(self) -> Mapping[str, int]:
-        """Servers on duty in regular hours by kind of station; doctors a department."""
+        """Servers on duty in regular hours by kind of station; doctors of all departments."""
         tested, prescribed = self.tested_share, self.prescribed_share
         work = {
             "registration": self.register_minutes,
-            "consulting": (self.consult_minutes + tested * self.return_minutes) / self.departments,
+            "consulting": self.consult_minutes + tested * self.return_minutes,
             "payment": (tested + prescribed) * self.payment_minutes,
             "tests": tested * self.test_minutes,
             "report_desk": tested * self.report_minutes,
@@ -171,21 +171,28 @@ class OutpatientDay:
             for kind, minutes in work.items()
         }
 
+    @cached_property
+    def doctors(self) -> NDArray[np.int64]:
+        """Doctors of each department, as equal as whole numbers allow. Shape (departments,)."""
+        total, parts = self.staff["consulting"], int(self.departments)
+        each = total // parts + (np.arange(parts) < total % parts)
+        return np.asarray(np.maximum(each, 1), np.int64)
+
     def _use(self, kind: str) -> float:
         return self.doctor_utilisation if kind == "consulting" else self.window_utilisation
 
     @cached_property
     def stations(self) -> tuple[Station, ...]:
         """Two delays (way, laboratory), the five pooled kinds, then each department's doctors."""
-        pooled = [self._station(kind, kind) for kind in KINDS if kind != "consulting"]
+        pooled = [self._station(k, k, self.staff[k]) for k in KINDS if k != "consulting"]
         doctors = [
-            self._station("consulting", f"consulting_{d}") for d in range(int(self.departments))
+            self._station("consulting", f"consulting_{number}", int(size))
+            for number, size in enumerate(self.doctors)
         ]
         delays = [Station(name=name, servers=np.inf) for name in ("way", "laboratory")]
         return (*delays, *pooled, *doctors)
 
-    def _station(self, kind: str, name: str) -> Station:
-        full = self.staff[kind]
+    def _station(self, kind: str, name: str, full: int) -> Station:
         lunch, evening = (max(1, round(full * s)) for s in (LUNCH_STAFF, EVENING_STAFF))
         # Registration opens half an hour before the doctors.
         opens = OPENING - 30 if kind == "registration" else OPENING
@@ -236,7 +243,10 @@ class OutpatientDay:
             self_pay=source["payer"].random(n) < self.self_pay_share,
             reluctance=source["phone"].random(n),
             slotted=source["slot"].random(n) < self.slotted_share,
-            department=source["needs"].integers(0, int(self.departments), n),
+            # A department has patients in proportion to its doctors.
+            department=np.searchsorted(
+                np.cumsum(self.doctors), source["needs"].random(n) * self.doctors.sum(), "right"
+            ),
             service=service.reshape(n, steps),
             pace=service_times(1.0, 0.1, n * steps, source["way"]).reshape(n, steps),
         )

@@ -572,10 +572,10 @@ class Scalper:
         return np.asarray(np.asarray(self.margin) * v * (1 - d) - np.asarray(self.account_cost) * d)
 
     def best_reply(self, volume: ArrayLike, detected_share: ArrayLike) -> Indices:
-        """Which caution on a grid earns most; -1 where none earns anything.
+        """Which way of working earns most; -1 where none earns anything.
 
-        ``volume`` and ``detected_share`` run over the grid on their last axis, and broadcast
-        with ``margin[..., None]``.
+        ``volume`` and ``detected_share``, shape (ways,), run over kinds and cautions; the answer
+        has the shape of ``margin``.
         """
         earned = replace(
             self,
@@ -586,38 +586,80 @@ class Scalper:
         return np.where(earned.max(axis=-1) > 0, best, -1)
 
 
-def caution_curve(
-    flag: Callable[[Accounts], Mask],
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """What each kind of scalper does at each caution, and how often each threshold catches it.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (kinds, cautions), bookings kept an account and window
+    detected_share : ndarray, shape (thresholds, kinds, cautions)
+    """
+
+    volume: Array
+    detected_share: Array
+
+    def best_profit(self, scalper: Scalper) -> Array:
+        """What an account earns at each caution by the best kind.
+
+        Shape (thresholds, cautions, ...) with the shape of the scalper's margin last.
+        """
+        lift = (..., *(None,) * np.ndim(np.asarray(scalper.margin)))
+        earned = scalper.profit(self.volume[lift], self.detected_share[lift])
+        return np.asarray(earned.max(axis=1))
+
+    def kept_share(self, scalper: Scalper) -> Array:
+        """Appointments still resold an account once each takes up the kind and caution that earns
+        most, over those of the mix of kinds before any detection. Shape (thresholds, ...).
+
+        The number of accounts is held: above 1, scalpers move to a kind the flags do not see.
+        """
+        bold = float(_SCALPER_MIX @ self.volume[:, 0])
+        answers = []
+        for detected in self.detected_share:
+            best = scalper.best_reply(self.volume.ravel(), detected.ravel())
+            kept = (self.volume * (1 - detected)).ravel()
+            answers.append(np.where(best >= 0, kept[best], 0.0) / bold)
+        return np.array(answers)
+
+
+def adaptation(
+    score: Callable[[Accounts], Array],
+    thresholds: ArrayLike,
     cautions: ArrayLike,
     rng: np.random.Generator,
     *,
     accounts: int = 4000,
-    prevalence: float = 0.25,
-) -> tuple[Array, Array]:
-    """Volume an account and share detected at each caution, by simulation under fixed flags.
+) -> Adaptation:
+    """Volume and detection by kind and caution, by simulation under a frozen score.
 
-    ``flag`` is frozen (a rule, or a reference with its threshold), so prevalence is free to be
-    large enough to measure well. All cautions share random numbers.
+    Accounts that score a threshold or more are blocked. The score is frozen, so the share of
+    scalpers is free to be large enough to measure well: a half. All cautions share random
+    numbers.
 
-    Returns
-    -------
-    volume : ndarray, shape (cautions,), bookings kept an account and window
-    detected_share : ndarray, shape (cautions,), weighted by volume
+    Parameters
+    ----------
+    score : a Reference's score of the counts, or a rule's flags as 0 and 1
+    thresholds : ndarray, shape (thresholds,)
+    cautions : ndarray, shape (cautions,), from 0 (none) upwards
     """
     seed = rng.integers(2**63)
-    volume, detected = [], []
-    for caution in np.asarray(cautions, float):
+    limits, levels = np.asarray(thresholds, float), np.asarray(cautions, float)
+    volume = np.zeros((_SCALPER_MIX.size, levels.size))
+    detected = np.zeros((limits.size, *volume.shape))
+    for number, caution in enumerate(levels):
         made = synthetic_registrations(
-            accounts, prevalence, np.random.default_rng(seed), caution=float(caution)
+            accounts, 0.5, np.random.default_rng(seed), caution=float(caution)
         )
-        seen = count_accounts(made.log)
+        caught = score(count_accounts(made.log)) >= limits[:, None]
         kept = np.bincount(
             made.log.account, weights=np.isnan(made.log.cancelled_at), minlength=accounts
-        )[made.scalper]
-        caught = flag(seen)[made.scalper]
-        volume.append(kept.mean())
-        detected.append((kept * caught).sum() / kept.sum())
-    return np.array(volume), np.array(detected)
+        )
+        for kind in range(_SCALPER_MIX.size):
+            mine = made.kind == kind + _HONEST_MIX.size
+            volume[kind, number] = kept[mine].mean()
+            detected[:, kind, number] = (kept * caught)[:, mine].sum(axis=1) / kept[mine].sum()
+    return Adaptation(volume=volume, detected_share=detected)
 
 
 def compare_rules(

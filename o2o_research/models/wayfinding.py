@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
@@ -179,3 +179,34 @@ class Walker:
             here, seconds = taken
             spent += seconds * self.pace
         return spent
+
+
+def visit_minutes(
+    plan: Plan,
+    stops: Sequence[str],
+    *,
+    error_share: ArrayLike,
+    ask_share: float = 0.0,
+    ask_seconds: ArrayLike = 0.0,
+    points: int = 17,
+) -> Array:
+    """Expected minutes on the way for a visit, for arrays of errors and asking times.
+
+    Exact at ``points`` error shares up to the largest, linear in between; exactly linear in
+    ``ask_seconds``. Shape of the two broadcast.
+    """
+    errors, seconds = np.asarray(error_share, float), np.asarray(ask_seconds, float)
+    grid = np.linspace(0.0, max(float(errors.max()), 0.01), points)
+    plain, asked = (
+        np.array(
+            [
+                Walker(error_share=float(e), ask_share=ask_share, ask_seconds=each)
+                .route(plan, stops)
+                .sum()
+                for e in grid
+            ]
+        )
+        for each in (0.0, 1.0)
+    )
+    times = np.interp(errors, grid, plain) + seconds * np.interp(errors, grid, asked - plain)
+    return np.asarray(times / 60)

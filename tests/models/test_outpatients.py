@@ -89,7 +89,9 @@ def test_self_payers_alone_are_the_ceiling_of_the_first_phase():
 def test_staff_are_the_work_over_the_hours_and_the_utilisation():
     day = OutpatientDay(patients=1000, register_minutes=1.2, window_utilisation=0.5)
     assert day.staff["registration"] == 5  # 1,200 minutes of work / 480 minutes / one half
-    assert day.staff["consulting"] == int(np.ceil(1000 * 7.5 / 8 / 480 / 0.97))
+    assert day.staff["consulting"] == int(np.ceil(1000 * 7.5 / 480 / 0.97))
+    assert day.doctors.sum() == day.staff["consulting"]
+    assert np.ptp(day.doctors) <= 1
 
 
 def test_first_entry_is_the_mean_of_repeats_and_phases_share_their_patients():

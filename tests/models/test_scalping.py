@@ -11,12 +11,13 @@ from o2o_research.models.scalping import (
     DAY,
     FEATURES,
     KINDS,
+    Adaptation,
     ArticleRule,
     Detection,
     Registrations,
     Scalper,
+    adaptation,
     benjamini_hochberg,
-    caution_curve,
     compare_rules,
     cost_threshold,
     count_accounts,
@@ -253,18 +254,19 @@ def test_cost_threshold_is_the_best_of_all_thresholds(reference):
 
 
 def test_full_caution_looks_honest_and_sells_hardly_anything(reference):
-    threshold = float(np.quantile(reference.calibration, 0.999))
-    volume, detected = caution_curve(
-        lambda seen: reference.score(seen.counts) >= threshold,
+    thresholds = np.quantile(reference.calibration, [0.99, 0.999])
+    seen = adaptation(
+        lambda counted: reference.score(counted.counts),
+        thresholds,
         [0.0, 0.5, 1.0],
         np.random.default_rng(11),
         accounts=1500,
     )
-    assert (np.diff(volume) < 0).all()
-    assert (np.diff(detected) < 0).all()
-    assert detected[0] > 0.9
-    assert detected[2] < 0.05
-    assert volume[2] < 2.5
+    assert (np.diff(seen.volume, axis=1) < 0).all()
+    assert seen.detected_share[1, :, 0].min() > 0.8
+    assert seen.detected_share[1, :, 2].max() < 0.05
+    assert seen.volume[:, 2].max() < 2.5
+    assert (seen.detected_share[0] >= seen.detected_share[1]).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -284,6 +286,31 @@ def test_no_caution_earns_more_than_the_best_reply(margin, cost, detected):
 def test_best_reply_takes_arrays_of_margins():
     scalper = Scalper(margin=np.array([10.0, 1000.0]), account_cost=np.array([100.0, 0.0]))
     assert scalper.best_reply([20.0, 1.0], [0.9, 0.0]).tolist() == [1, 0]
+
+
+def test_what_is_kept_is_the_volume_that_escapes_in_the_best_way():
+    ways = Adaptation(
+        volume=np.array([[20.0, 1.0]] * 4), detected_share=np.array([[[0.9, 0.01]] * 4])
+    )
+    scalper = Scalper(
+        margin=np.array([10.0, 1000.0, 0.001]), account_cost=np.array([100.0, 0, 1e6])
+    )
+    np.testing.assert_allclose(ways.kept_share(scalper), [[0.99 / 20, 2.0 / 20, 0.0]])
+    profit = ways.best_profit(scalper)
+    assert profit.shape == (1, 2, 3)
+    assert profit[0, 0, 0] == pytest.approx(10 * 20 * 0.1 - 100 * 0.9)
+
+
+def test_a_lower_threshold_leaves_scalpers_less_once_they_adapt(reference):
+    press = adaptation(
+        lambda counted: reference.score(counted.counts),
+        np.quantile(reference.calibration, [0.9, 0.99, 0.9999]),
+        np.linspace(0, 1, 6),
+        np.random.default_rng(2),
+        accounts=1500,
+    )
+    left = press.kept_share(Scalper(margin=286.0, account_cost=300.0))
+    assert left[0] < left[1] < left[2]
 
 
 def test_generated_share_of_scalpers_is_the_prevalence():

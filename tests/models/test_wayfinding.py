@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from o2o_research.data.plans import read_hospital_plan
 from o2o_research.errors import DataError
-from o2o_research.models.wayfinding import Plan, Walker
+from o2o_research.models.wayfinding import Plan, Walker, visit_minutes
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,18 @@ def test_more_errors_never_shorten_a_visit(hospital, error, more):
     )
     assert shortest <= better + 1e-9
     assert better < worse
+
+
+def test_arrays_of_errors_give_the_same_minutes_as_one_walker_each(hospital):
+    plan, data = hospital
+    errors, asking = np.array([0.03, 0.17, 0.4]), np.array([10.0, 25.0, 5.0])
+    fast = visit_minutes(
+        plan, data.visit, error_share=errors, ask_share=0.3, ask_seconds=asking, points=33
+    )
+    for number in range(3):
+        walker = Walker(error_share=errors[number], ask_share=0.3, ask_seconds=asking[number])
+        exact = walker.route(plan, data.visit).sum() / 60
+        assert fast[number] == pytest.approx(exact, rel=1e-3)
 
 
 def test_shipped_plan_is_of_real_size(hospital):
