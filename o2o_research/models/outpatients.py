@@ -450,6 +450,7 @@ def simulate_phases(
     rng: np.random.Generator,
     *,
     stated_repeats: int = 20,
+    common: bool = False,
 ) -> list[dict[str, Array]]:
     """Summaries of several phases for every draw of the parameters.
 
@@ -459,13 +460,16 @@ def simulate_phases(
     phases : for each phase one Phase a day; the first phase is what the others compare with
     rng : numpy Generator
     stated_repeats : the first day is the mean of so many days, to quieten its chance
+    common : whether all days draw from the same stream, so that they differ by parameters only
 
     Returns
     -------
     list of dict, one a phase; each entry has shape (days,)
     """
     rows: list[list[dict[str, float]]] = [[] for _ in phases]
-    for number, (day, stream) in enumerate(zip(days, rng.spawn(len(days)), strict=True)):
+    seeds = rng.integers(2**63, size=1 if common else len(days))
+    for number, day in enumerate(days):
+        stream = np.random.default_rng(seeds[0 if common else number])
         repeats: list[list[dict[str, float]]] = []
         for repeat in stream.spawn(stated_repeats if number == 0 else 1):
             people = day.draw(repeat)

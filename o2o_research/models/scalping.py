@@ -599,6 +599,11 @@ class Adaptation:
     volume: Array
     detected_share: Array
 
+    @property
+    def bold_volume(self) -> float:
+        """Bookings kept an account and window by the mix of kinds before any detection."""
+        return float(_SCALPER_MIX @ self.volume[:, 0])
+
     def best_profit(self, scalper: Scalper) -> Array:
         """What an account earns at each caution by the best kind.
 
@@ -614,12 +619,11 @@ class Adaptation:
 
         The number of accounts is held: above 1, scalpers move to a kind the flags do not see.
         """
-        bold = float(_SCALPER_MIX @ self.volume[:, 0])
         answers = []
         for detected in self.detected_share:
             best = scalper.best_reply(self.volume.ravel(), detected.ravel())
             kept = (self.volume * (1 - detected)).ravel()
-            answers.append(np.where(best >= 0, kept[best], 0.0) / bold)
+            answers.append(np.where(best >= 0, kept[best], 0.0) / self.bold_volume)
         return np.array(answers)
 
 

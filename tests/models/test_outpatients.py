@@ -114,6 +114,16 @@ def test_queues_counted_over_time_hold_the_waiting_of_all_patients():
         assert area == pytest.approx(run.wait_at(kind).sum(), rel=0.02, abs=5)
 
 
+def test_common_streams_give_equal_days_for_equal_parameters():
+    days = OutpatientDay.each(patients=[200, 200, 250], departments=2)
+    (apart,) = simulate_phases(days, [[BEFORE] * 3], np.random.default_rng(1), stated_repeats=1)
+    (same,) = simulate_phases(
+        days, [[BEFORE] * 3], np.random.default_rng(1), stated_repeats=1, common=True
+    )
+    assert apart["on_site"][0] != apart["on_site"][1]
+    assert same["on_site"][0] == same["on_site"][1] != same["on_site"][2]
+
+
 def test_recorded_day_gives_its_waits_back():
     day = OutpatientDay(patients=300, departments=2)
     run = day.run(day.draw(np.random.default_rng(7)), BEFORE)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o2o_research.models.queueing import ErlangA, Queue
 from o2o_research.models.simulation import (
     Journeys,
     Station,
@@ -90,6 +91,21 @@ def test_queue_and_abandonment_match_erlang_a():
     within(batch_means(run.left, warm_up=N // 10), 0.0975330)
     # Little: the queue of .975330 is the arrival rate times the wait of all, served or not.
     within(batch_means(run.wait, warm_up=N // 10), 0.975330 / 10)
+
+
+@pytest.mark.parametrize(
+    ("rate", "mean", "servers", "patience"), [(3.0, 1.0, 4, 0.5), (20.0, 1.0, 18, 2.0)]
+)
+def test_waits_and_abandonment_agree_with_the_exact_formulas_elsewhere_too(
+    rate, mean, servers, patience
+):
+    exact = ErlangA(arrival_rate=rate, mean_service=mean, servers=servers, mean_patience=patience)
+    run = queue(55, arrival_rate=rate, mean=mean, servers=servers, patience_rate=1 / patience)
+    within(batch_means(run.left, warm_up=N // 10), float(exact.abandonment_share))
+    within(batch_means(run.wait, warm_up=N // 10), float(exact.mean_wait))
+    calm = Queue(arrival_rate=rate, mean_service=mean, servers=servers + 4)
+    run = queue(56, arrival_rate=rate, mean=mean, servers=servers + 4)
+    within(batch_means(run.wait, warm_up=N // 10), float(calm.mean_wait))
 
 
 def test_priority_classes_match_cobham():
