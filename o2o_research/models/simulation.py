@@ -200,8 +200,8 @@ class Run:
     stations : sequence of Station
     arrived, started, ended : ndarray, shape (visits,)
     left : ndarray of bool, shape (visits,)
-    queue_area, busy_area : ndarray, shape (stations,)
-        Patients waiting, and servers busy, integrated over time by the event loop itself.
+    queue_area : ndarray, shape (stations,)
+        Patients waiting, integrated over time by the event loop itself.
     """
 
     journeys: Journeys
@@ -211,7 +211,6 @@ class Run:
     ended: Array
     left: NDArray[np.bool_] = field(repr=False)
     queue_area: Array = field(repr=False)
-    busy_area: Array = field(repr=False)
 
     @property
     def wait(self) -> Array:
@@ -257,8 +256,8 @@ class Run:
 @njit(cache=True, nogil=True)
 def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     arrival,
-    order,
-    first,
+    entry,
+    last,
     station,
     service,
     patience,
@@ -279,8 +278,8 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     ended = np.full(visits, np.nan)
     left = np.zeros(visits, np.bool_)
     is_last = np.zeros(visits, np.bool_)
-    for patient in range(arrival.size):
-        is_last[first[patient + 1] - 1] = True
+    for visit in last:
+        is_last[visit] = True
 
     # One linked list of waiting visits for each station and class.
     head = np.full((stations, classes), -1, np.int64)
@@ -289,19 +288,16 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     waiting = np.zeros(stations, np.int64)
     busy = np.zeros(stations, np.int64)
     queue_area = np.zeros(stations)
-    busy_area = np.zeros(stations)
     last_change = np.zeros(stations)
-    if arrival.size:
-        last_change[:] = arrival[order[0]]
 
     heap_time = np.empty(heap_size)
     heap_visit = np.empty(heap_size, np.int64)
     in_heap = 0
     next_patient = 0
     next_shift = 0
+    time_arrival = arrival[0] if arrival.size else np.inf
+    time_shift = shift_time[0] if shift_time.size else np.inf
     while True:
-        time_arrival = arrival[order[next_patient]] if next_patient < order.size else np.inf
-        time_shift = shift_time[next_shift] if next_shift < shift_time.size else np.inf
         time_departure = heap_time[0] if in_heap else np.inf
         come = -1
         freed = -1
@@ -328,27 +324,20 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 heap_time[hole] = moved_time
                 heap_visit[hole] = moved_visit
             freed = station[visit]
-            elapsed = now - last_change[freed]
-            queue_area[freed] += waiting[freed] * elapsed
-            busy_area[freed] += busy[freed] * elapsed
-            last_change[freed] = now
             busy[freed] -= 1
             if not is_last[visit]:
                 come = visit + 1
         elif time_shift <= time_arrival:
             now = time_shift
             freed = shift_station[next_shift]
-            elapsed = now - last_change[freed]
-            if elapsed > 0:
-                queue_area[freed] += waiting[freed] * elapsed
-                busy_area[freed] += busy[freed] * elapsed
-                last_change[freed] = now
             on_duty[freed] = shift_servers[next_shift]
             next_shift += 1
+            time_shift = shift_time[next_shift] if next_shift < shift_time.size else np.inf
         else:
             now = time_arrival
-            come = first[order[next_patient]]
+            come = entry[next_patient]
             next_patient += 1
+            time_arrival = arrival[next_patient] if next_patient < arrival.size else np.inf
 
         # Freed servers take who waits, before the departing patient joins the next queue.
         while freed >= 0 and waiting[freed] > 0 and busy[freed] < on_duty[freed]:
@@ -359,6 +348,8 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
             head[freed, rank] = behind[visit]
             if behind[visit] < 0:
                 tail[freed, rank] = -1
+            queue_area[freed] += waiting[freed] * (now - last_change[freed])
+            last_change[freed] = now
             waiting[freed] -= 1
             if impatient and arrived[visit] + patience[visit] < now:
                 # Gave up earlier; the queue was counted one too long since.
@@ -382,10 +373,6 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
         if come >= 0:
             place = station[come]
             arrived[come] = now
-            elapsed = now - last_change[place]
-            queue_area[place] += waiting[place] * elapsed
-            busy_area[place] += busy[place] * elapsed
-            last_change[place] = now
             if busy[place] < on_duty[place] and waiting[place] == 0:
                 started[come] = now
                 done = now + service[come]
@@ -407,6 +394,8 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 else:
                     behind[tail[place, rank]] = come
                 tail[place, rank] = come
+                queue_area[place] += waiting[place] * (now - last_change[place])
+                last_change[place] = now
                 waiting[place] += 1
 
     # Who still waits either gives up in time or is left standing.
@@ -420,7 +409,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                     queue_area[place] += patience[visit]
                     left[visit] = True
                 visit = behind[visit]
-    return arrived, started, ended, left, queue_area, busy_area
+    return arrived, started, ended, left, queue_area
 
 
 def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
@@ -465,16 +454,15 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
     )
     classes = 1 if journeys.priority is None else int(journeys.priority.max(initial=0)) + 1
     empty = np.empty(0)
-    in_order = bool((np.diff(journeys.arrival) >= 0).all())
-    order = (
-        np.arange(journeys.arrival.size)
-        if in_order
-        else np.argsort(journeys.arrival, kind="stable")
-    )
+    first = journeys.first.astype(np.int64, copy=False)
+    arrival, entry = np.ascontiguousarray(journeys.arrival, float), first[:-1]
+    if (np.diff(arrival) < 0).any():
+        order = np.argsort(arrival, kind="stable")
+        arrival, entry = arrival[order], entry[order]
     outcome = _event_loop(
-        np.ascontiguousarray(journeys.arrival, float),
-        order,
-        journeys.first.astype(np.int64, copy=False),
+        arrival,
+        entry,
+        first[1:] - 1,
         journeys.station.astype(np.int64, copy=False),
         np.ascontiguousarray(journeys.service, float),
         empty if journeys.patience is None else np.ascontiguousarray(journeys.patience, float),
@@ -487,7 +475,7 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
         np.array([count for _, _, count in changes], float),
         int(min(most, journeys.arrival.size)) + 1,
     )
-    arrived, started, ended, left, queue_area, busy_area = outcome
+    arrived, started, ended, left, queue_area = outcome
     return Run(
         journeys=journeys,
         stations=tuple(stations),
@@ -496,7 +484,6 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
         ended=ended,
         left=left,
         queue_area=queue_area,
-        busy_area=busy_area,
     )
 
 
