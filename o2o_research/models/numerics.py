@@ -320,3 +320,56 @@ def crossing(x: ArrayLike, y: ArrayLike) -> Any:
     step = np.where(left == right, 0.0, left / np.where(left == right, 1.0, left - right))
     found = np.where(turns.any(axis=0), at[first] + step * (at[first + 1] - at[first]), np.inf)
     return found[0] if value.ndim == 1 else found
+
+
+def search(
+    objective: Callable[[Array], float],
+    start: ArrayLike,
+    *,
+    what: str = "search",
+    step: float = 1.0,
+    tolerance: float = 1e-9,
+    max_steps: int = 20000,
+) -> tuple[Array, float]:
+    """Argmin and minimum of an objective with kinks by Nelder and Mead's simplex, from one start.
+
+    Raises
+    ------
+    NotConverged
+        If the simplex has not shrunk after ``max_steps``, or the minimum is not finite.
+    """
+    begin = np.asarray(start, float)
+    corners = np.vstack([begin, begin + step * np.eye(begin.size)])
+    result = optimize.minimize(
+        objective, begin, method="Nelder-Mead",
+        options={
+            "initial_simplex": corners, "xatol": 1e-5, "fatol": tolerance * max(1.0, abs(objective(begin))),
+            "maxiter": max_steps, "maxfev": 4 * max_steps, "adaptive": True,
+        },
+    )
+    if not result.success or not np.isfinite(result.fun):
+        raise NotConverged(f"{what}: {result.message} (after {result.nit} steps)")
+    return np.asarray(result.x, float), float(result.fun)
+
+
+def linear_program(
+    cost: ArrayLike,
+    *,
+    upper: Any = None,
+    upper_bound: ArrayLike | None = None,
+    equal: Any = None,
+    equal_to: ArrayLike | None = None,
+    bounds: Any = (0, None),
+    what: str = "linear_program",
+) -> tuple[Array, float]:
+    """Argmin and minimum of ``cost @ x`` under upper @ x <= upper_bound and equal @ x = equal_to.
+
+    HiGHS; matrices may be sparse. ``NotConverged`` if it is infeasible, unbounded or stopped.
+    """
+    result = optimize.linprog(
+        np.asarray(cost, float), A_ub=upper, b_ub=upper_bound, A_eq=equal, b_eq=equal_to,
+        bounds=bounds, method="highs",
+    )
+    if result.status != 0:
+        raise NotConverged(f"{what}: {result.message}")
+    return np.asarray(result.x, float), float(result.fun)
