@@ -556,7 +556,7 @@ def test_a_repeated_row_is_refused_by_name() -> None:
 
 
 def test_a_panel_without_untreated_units_is_refused() -> None:
-    with pytest.raises(ValueError, match="no untreated unit.*add units"):
+    with pytest.raises(ValueError, match=r"no untreated unit.*add units"):
         Panel(outcome=np.ones((2, 3)), start=[1, 2])
 
 
@@ -574,7 +574,7 @@ def test_a_unit_converted_from_the_start_is_refused() -> None:
     "estimate", [synthetic_control, synthetic_did, placebo_test, conformal_effect]
 )
 def test_weights_refuse_one_pre_period_and_say_what_to_do(estimate) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="only 1 period before.*use did"):
+    with pytest.raises(ValueError, match=r"only 1 period before.*use did"):
         estimate(Panel(outcome=np.eye(4), start=[1, 4, 4, 4]))
 
 

@@ -76,13 +76,14 @@ class Trial:
         lags = np.correlate(weights, weights, "full")[weights.size - 1 :]
         lags[1:] *= 2
         psi = np.asarray(self.autocorrelation, float)[..., None]
-        contrast: Array = np.asarray((psi ** np.arange(lags.size)) @ lags, dtype=float)
+        contrast: Array = np.asarray(np.sum(psi ** np.arange(lags.size) * lags, axis=-1))
         return contrast
 
     @property
     def _dof(self) -> Array:
         # The few converted stores govern how well the noise among them is known.
-        return np.maximum(np.asarray(self.treated, float) + np.asarray(self.controls, float) - 2, 1)
+        stores = np.asarray(self.treated, float) + np.asarray(self.controls, float)
+        return np.asarray(np.maximum(stores - 2, 1))
 
     def power(self, effect: ArrayLike, size: float = 0.05) -> Array:
         """Probability that a two-sided test at ``size`` finds a true ``effect``, in [0, 1]."""
