@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from o2o_research.domain import require
 from o2o_research.models.numerics import Fit
 
 Array = NDArray[np.float64]
@@ -309,3 +310,68 @@ def _counts(counts: ArrayLike, states: Sequence[str], ends: Sequence[str]) -> Ar
             f"counts: state {states[int(idle[0])]!r} was never left; drop it, or watch longer"
         )
     return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class FanBase:
+    """Followers of a brand's account, and what pushing messages to them sells.
+
+    Parameters
+    ----------
+    pushes : messages a month, >= 0. [m]
+    response : purchases a fan and message when messages are rare, >= 0. [r]
+    fatigue : relative fall of the response with each further message a month, >= 0. [k]
+    unsubscribe : share of fans whom one message drives away, in [0, 1). [u]
+    churn : share of fans who leave or fall silent in a month anyway, in (0, 1]. [d]
+
+    Examples
+    --------
+    >>> fans = FanBase(pushes=8.0, response=0.004, fatigue=0.05, unsubscribe=0.008, churn=0.03)
+    >>> round(float(fans.purchases), 4), round(float(fans.best_pushes), 3)
+    (0.2282, 6.986)
+    """
+
+    pushes: ArrayLike
+    response: ArrayLike
+    fatigue: ArrayLike
+    unsubscribe: ArrayLike
+    churn: ArrayLike
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            pushes="[0, inf)",
+            response="[0, inf)",
+            fatigue="[0, inf)",
+            unsubscribe="[0, 1)",
+            churn="(0, 1]",
+        )
+
+    @property
+    def lifetime(self) -> Array:
+        """Months a fan stays: 1 / (d + m u)."""
+        return np.asarray(
+            1 / (np.asarray(self.churn, float) + np.asarray(self.pushes, float) * self.unsubscribe)
+        )
+
+    @property
+    def purchases(self) -> Array:
+        """Purchases a fan makes in all: m r e^(-k m) / (d + m u)."""
+        m = np.asarray(self.pushes, float)
+        return np.asarray(
+            m
+            * np.asarray(self.response, float)
+            * np.exp(-np.asarray(self.fatigue, float) * m)
+            * self.lifetime
+        )
+
+    @property
+    def best_pushes(self) -> Array:
+        """Messages a month that sell most to a fan in all; infinite without fatigue.
+
+        The zero of d/dm ln purchases: 1/m - k - u/(d + m u) = 0, that is k u m^2 + k d m - d = 0.
+        """
+        k, u, d = (np.asarray(v, float) for v in (self.fatigue, self.unsubscribe, self.churn))
+        # The stable form of the quadratic's positive root.
+        with np.errstate(divide="ignore"):
+            return np.asarray(2 * d / (k * d + np.sqrt((k * d) ** 2 + 4 * k * u * d)))

@@ -22,6 +22,7 @@ from o2o_research.models.causal.did import (
     two_way_fixed_effects,
     wild_bootstrap_did,
 )
+from o2o_research.models.causal.network import Network, before_after
 from o2o_research.models.causal.panel import Panel, panel_from_rows
 from o2o_research.models.causal.power import (
     BeforeAfter,
@@ -600,3 +601,35 @@ def test_parameters_outside_their_domain_are_refused() -> None:
 def test_logs_of_an_idle_week_are_refused() -> None:
     with pytest.raises(ValueError, match="outcome=0 in period"):
         Panel(outcome=np.eye(3), start=[1, 3, 3]).logs()
+
+
+def test_a_simulated_network_gives_back_its_effect_when_stores_are_drawn_by_lot() -> None:
+    rng = np.random.default_rng(21)
+    network = Network(
+        stores=60, converted=20, before=12, after=8, lift=0.2, publicity=0.0, publicity_weeks=1.0, season=1.3,
+        variation=0.4, noise=0.2, autocorrelation=0.4, picked_share=1.0,
+    )  # fmt: skip
+    found = np.array([did(network.panel(rng)).value for _ in range(150)])
+    assert found.mean() == pytest.approx(np.log(1.2), abs=4 * found.std() / np.sqrt(150))
+    naive = np.mean([before_after(network.panel(rng)) for _ in range(50)])
+    assert naive > np.log(1.2) + 0.8 * np.log(1.3) * 0.8
+
+
+def test_weak_stores_recover_by_themselves_and_publicity_adds() -> None:
+    rng = np.random.default_rng(22)
+    plain = {
+        "stores": 60, "converted": 3, "before": 12, "after": 8, "lift": 0.0, "publicity_weeks": 2.0, "season": 1.0,
+        "variation": 0.1, "noise": 0.3, "autocorrelation": 0.6,
+    }  # fmt: skip
+    fair = Network(publicity=0.0, picked_share=1.0, **plain)
+    weak = Network(publicity=0.0, picked_share=0.1, **plain)
+    loud = Network(publicity=1.0, picked_share=1.0, **plain)
+    means = {
+        name: np.mean([did(network.panel(rng)).value for _ in range(100)])
+        for name, network in (("fair", fair), ("weak", weak), ("loud", loud))
+    }
+    assert abs(means["fair"]) < 0.05
+    assert means["weak"] > 0.1
+    assert means["loud"] == pytest.approx(np.log1p(np.exp(-np.arange(8) / 2)).mean(), abs=0.07)
+    with pytest.raises(ValueError, match="converted=60 must be fewer than stores=60"):
+        Network(publicity=0.0, picked_share=1.0, **(plain | {"converted": 60}))

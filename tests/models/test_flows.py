@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2o_research.models.flows import Chain, chain_draws, count_moves, coupon_loop, fit_chain
+from o2o_research.models.flows import (
+    Chain,
+    FanBase,
+    chain_draws,
+    count_moves,
+    coupon_loop,
+    fit_chain,
+)
 
 # Four journeys worked by hand: P(bought) = 1/3.
 JOURNEYS = [["begin", "a", "b", "c", "bought"], ["begin", "a", "gone"], ["begin", "b", "c", "gone"]]
@@ -153,3 +160,23 @@ def test_bad_chains_are_refused_by_name() -> None:
         )
     with pytest.raises(ValueError, match="no state 'web'"):
         ruin(0.5, 3).visits_from("web")
+
+
+@given(st.floats(0.01, 0.3), st.floats(0.001, 0.1), st.floats(0.005, 0.5), st.floats(0.1, 60))
+def test_no_number_of_pushes_sells_more_than_the_best(
+    k: float, u: float, d: float, m: float
+) -> None:
+    def sold(pushes: float) -> float:
+        fans = FanBase(pushes=pushes, response=0.01, fatigue=k, unsubscribe=u, churn=d)
+        return float(fans.purchases)
+
+    best = float(FanBase(pushes=1.0, response=0.01, fatigue=k, unsubscribe=u, churn=d).best_pushes)
+    assert sold(m) <= sold(best) * (1 + 1e-12)
+
+
+def test_a_fans_purchases_are_those_of_the_chain_of_months() -> None:
+    fans = FanBase(pushes=8.0, response=0.004, fatigue=0.05, unsubscribe=0.008, churn=0.03)
+    leave = 0.03 + 8 * 0.008
+    chain = Chain(moves=[[1 - leave, leave]], states=("fan",), ends=("gone",))
+    monthly = 8 * 0.004 * np.exp(-0.05 * 8)
+    assert float(fans.purchases) == pytest.approx(monthly * float(chain.steps("fan")))
