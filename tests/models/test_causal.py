@@ -535,6 +535,16 @@ def test_an_injected_effect_is_recovered_on_real_shops_and_before_after_is_not(
     assert covered["naive"] / trials < 0.8, covered
 
 
+def test_skipping_the_opening_leaves_the_lasting_effect() -> None:
+    outcome = np.zeros((4, 8))
+    outcome[0, 3:] = [9, 9, 1, 1, 1]
+    panel = Panel(outcome=outcome, start=[3, 8, 8, 8])
+    assert before_after(panel.skipping(2)) == 1
+    assert before_after(panel) == 21 / 5
+    with pytest.raises(ValueError, match=r"periods=5 must lie in \[0, 5\)"):
+        panel.skipping(5)
+
+
 # Refusals
 
 ROWS = [("a", 1, 5.0, 2), ("a", 2, 9.0, 2), ("b", 1, 4.0, None), ("b", 2, 5.0, None)]

@@ -163,6 +163,7 @@ class GroupTimeEffects:
         before; NaN in the first period. [ATT(g, t)]
     influence : ndarray, shape (units, groups, periods), of the effects
     members : ndarray of bool, shape (units, groups)
+    level : of the aggregates' intervals
     """
 
     groups: NDArray[np.int64]
@@ -170,6 +171,7 @@ class GroupTimeEffects:
     effects: Array
     influence: Array
     members: NDArray[np.bool_]
+    level: float = 0.95
 
     @property
     def _after(self) -> NDArray[np.bool_]:
@@ -274,10 +276,12 @@ class GroupTimeEffects:
 
     def _effect(self, value: float, influence: Array) -> Effect:
         stderr = float(np.sqrt(np.mean(influence**2) / influence.size))
-        return student_effect(value, stderr, np.inf, 0.95)
+        return student_effect(value, stderr, np.inf, self.level)
 
 
-def group_time_effects(panel: Panel, *, not_yet: bool = False) -> GroupTimeEffects:
+def group_time_effects(
+    panel: Panel, *, not_yet: bool = False, level: float = 0.95
+) -> GroupTimeEffects:
     """Group-time average effects of Callaway & Sant'Anna (2021), without covariates.
 
     ATT(g, t) = E[Y_t - Y_{g-1} | G = g] - E[Y_t - Y_{g-1} | control]; before g the base is the
@@ -286,6 +290,7 @@ def group_time_effects(panel: Panel, *, not_yet: bool = False) -> GroupTimeEffec
     Parameters
     ----------
     not_yet : take units not converted by t as controls too, instead of those never converted.
+    level : of the aggregates' intervals, in (0, 1)
 
     Examples
     --------
@@ -321,6 +326,7 @@ def group_time_effects(panel: Panel, *, not_yet: bool = False) -> GroupTimeEffec
         effects=effects,
         influence=influence,
         members=members,
+        level=level,
     )
 
 

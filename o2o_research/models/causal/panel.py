@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -150,6 +151,19 @@ class Panel:
         starts[np.asarray(treated)] = start
         return Panel(outcome=paths, start=starts, units=self.control_names, periods=self.periods)
 
+    def skipping(self, periods: int) -> Panel:
+        """The panel without the first ``periods`` after the one conversion date: an opening's rush."""
+        first, last = self.first, len(self.periods)
+        if not 0 <= periods < last - first:
+            raise ValueError(f"skipping: periods={periods} must lie in [0, {last - first})")
+        kept = np.r_[0:first, first + periods : last]
+        return Panel(
+            outcome=self.outcome[:, kept],
+            start=np.where(self.treated, first, kept.size),
+            units=self.units,
+            periods=tuple(self.periods[k] for k in kept),
+        )
+
     def lifted(self, share: float) -> Panel:
         """The same panel with every converted outcome multiplied by 1 + ``share``: a known effect."""
         after = np.arange(len(self.periods)) >= self.start[:, None]
@@ -257,6 +271,11 @@ class Effect:
     stderr: float = float("nan")
     level: float = 0.95
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def growth(self) -> tuple[float, float, float]:
+        """Value and interval of an effect on log outcomes, as shares of the outcome."""
+        return math.expm1(self.value), math.expm1(self.low), math.expm1(self.high)
 
 
 def student_effect(
