@@ -22,7 +22,7 @@ from o2o_research.models.causal.did import (
     two_way_fixed_effects,
     wild_bootstrap_did,
 )
-from o2o_research.models.causal.network import Network, before_after
+from o2o_research.models.causal.network import Network, before_after, repeated
 from o2o_research.models.causal.panel import Panel, panel_from_rows
 from o2o_research.models.causal.power import (
     BeforeAfter,
@@ -623,6 +623,19 @@ def test_a_simulated_network_gives_back_its_effect_when_stores_are_drawn_by_lot(
     assert found.mean() == pytest.approx(np.log(1.2), abs=4 * found.std() / np.sqrt(150))
     naive = np.mean([before_after(network.panel(rng)) for _ in range(50)])
     assert naive > np.log(1.2) + 0.8 * np.log(1.3) * 0.8
+
+
+def test_repeated_histories_centre_on_the_effect_where_stores_are_drawn_by_lot() -> None:
+    network = Network(
+        stores=40, converted=15, before=12, after=10, lift=0.2, publicity=0.5, publicity_weeks=1.0, season=1.3,
+        variation=0.4, noise=0.15, autocorrelation=0.3, picked_share=1.0,
+    )  # fmt: skip
+    found = repeated(network, 80, np.random.default_rng(23), skipped=6)
+    for name in ("did", "synthetic_control", "synthetic_did"):
+        mean, draws = found[name][0], found[name][1:]
+        assert mean == pytest.approx(draws.mean())
+        assert mean == pytest.approx(0.2, abs=4 * draws.std() / np.sqrt(80) + 0.005)
+    assert found["before_after"][0] > 0.4
 
 
 def test_weak_stores_recover_by_themselves_and_publicity_adds() -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from o2o_research.domain import require
-from o2o_research.models.causal.panel import Panel
+from o2o_research.models.causal.did import two_way_fixed_effects
+from o2o_research.models.causal.panel import Array, Panel
+from o2o_research.models.causal.synthetic import synthetic_control, synthetic_did
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +81,32 @@ def before_after(panel: Panel) -> float:
     """Change of the converted units alone, with nothing to compare it with: the naive estimate."""
     path = panel.treated_path
     return float(path[panel.first :].mean() - path[: panel.first].mean())
+
+
+ESTIMATORS = ("before_after", "did", "synthetic_control", "synthetic_did")
+
+
+def repeated(
+    network: Network, count: int, rng: np.random.Generator, *, skipped: int = 0
+) -> dict[str, Array]:
+    """What each estimator finds in ``count`` histories of a network, as shares.
+
+    Parameters
+    ----------
+    skipped : weeks after the opening that are left out of the comparison
+
+    Returns
+    -------
+    by estimator, ndarray, shape (count + 1,): the mean, then each history's estimate.
+    """
+    found = np.empty((len(ESTIMATORS), count))
+    for history in range(count):
+        panel = network.panel(rng).skipping(skipped)
+        found[:, history] = (
+            before_after(panel),
+            two_way_fixed_effects(panel).value,
+            synthetic_control(panel).effect,
+            synthetic_did(panel).effect,
+        )
+    shares = np.expm1(found)
+    return {name: np.append(row.mean(), row) for name, row in zip(ESTIMATORS, shares, strict=True)}
