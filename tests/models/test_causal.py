@@ -492,6 +492,15 @@ def test_estimates_follow_scale_and_shift_and_ignore_order(
 # Real noise
 
 
+def test_weekly_noise_of_real_shops_is_what_the_apparel_case_states(koubei: np.ndarray) -> None:
+    shops = len(koubei)
+    found = noise_of(Panel(outcome=koubei, start=np.where(np.arange(shops) == 0, 20, 34)))
+    assert shops == 1059
+    assert found.deviation == pytest.approx(0.246, abs=5e-4)
+    assert found.autocorrelation == pytest.approx(0.65, abs=5e-3)
+    assert found.reliability == pytest.approx(0.84, abs=5e-3)
+
+
 @pytest.mark.slow
 def test_placebo_tests_have_the_right_size_on_real_shops(koubei: np.ndarray) -> None:
     rng, placebos = np.random.default_rng(19), 600
