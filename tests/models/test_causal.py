@@ -554,6 +554,30 @@ def test_skipping_the_opening_leaves_the_lasting_effect() -> None:
         panel.skipping(5)
 
 
+@pytest.mark.slow
+def test_synthetic_controls_recover_an_effect_on_one_real_shop_and_before_after_does_not(
+    koubei: np.ndarray,
+) -> None:
+    rng, trials, lift = np.random.default_rng(24), 100, float(np.log(1.2))
+    held, errors = 0, np.empty((3, trials))
+    for trial in range(trials):
+        paths = koubei[rng.choice(len(koubei), 40, replace=False)]
+        panel = study(paths, np.array([0]), 28, lift)
+        conformal = conformal_effect(panel, points=101)
+        held += conformal.low <= lift <= conformal.high
+        errors[:, trial] = [
+            conformal.value,
+            augmented(panel, best_ridge(panel)).effect,
+            before_after(panel),
+        ]
+    errors -= lift
+    unsure = errors.std(axis=1) / np.sqrt(trials)
+    assert (np.abs(errors.mean(axis=1))[:2] < 3 * unsure[:2]).all()
+    assert errors.mean(axis=1)[2] > 3 * unsure[2]
+    # Stationary residuals are an assumption; on these shops the nine tenths hold within sampling error.
+    assert held / trials > 0.9 - 3 * np.sqrt(0.09 / trials)
+
+
 # Refusals
 
 ROWS = [("a", 1, 5.0, 2), ("a", 2, 9.0, 2), ("b", 1, 4.0, None), ("b", 2, 5.0, None)]
