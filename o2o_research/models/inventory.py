@@ -197,7 +197,6 @@ def best_stock(
         raise ValueError(f"best_stock: transfer={fee.min():g} must be >= 0")
     np.fill_diagonal(fee, 0.0)
     # Variables: stock (n), then per scenario what store i sends to customer j (n x n, own sales on the diagonal).
-    flows = n * n
     margin = np.tile((price - salvage - fee).ravel(), scenarios) / scenarios
     objective = np.concatenate([np.full(n, cost - salvage), -margin])
     out = sparse.kron(sparse.eye(n), np.ones((1, n)))
@@ -211,14 +210,12 @@ def best_stock(
     needs = sparse.hstack(
         [sparse.csr_matrix((scenarios * n, n)), sparse.kron(sparse.eye(scenarios), into)]
     )
-    best, value = numerics.linear_program(
+    answer = numerics.linear_program(
         objective,
-        upper=sparse.vstack([stock, needs]).tocsr(),
-        upper_bound=np.concatenate([np.zeros(scenarios * n), table.ravel()]),
+        (sparse.vstack([stock, needs]).tocsr(), np.concatenate([np.zeros(scenarios * n), table.ravel()])),
         what="best_stock",
     )
-    assert best.size == n + scenarios * flows
-    return best[:n], -value
+    return answer.x[:n], -answer.value
 
 
 def poisson_demand_steps(sold: ArrayLike, out: ArrayLike) -> Iterator[Array]:

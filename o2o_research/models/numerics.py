@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
+from scipy import optimize, sparse
 
 Array = NDArray[np.float64]
 Model = TypeVar("Model")
@@ -110,14 +110,14 @@ class Linear:
 
 def linear_program(
     cost: ArrayLike,
-    at_most: tuple[ArrayLike, ArrayLike],
+    at_most: tuple[Any, ArrayLike],
     *,
     bounds: Sequence[tuple[float | None, float | None]] | None = None,
     what: str = "linear program",
 ) -> Linear:
     """Minimise cost x subject to A x <= b, ``at_most`` = (A, b), within ``bounds``, by HiGHS.
 
-    Bounds are x >= 0 unless given. The answer is a corner of the feasible set.
+    A may be sparse. Bounds are x >= 0 unless given. The answer is a corner of the feasible set.
 
     >>> answer = linear_program([-3.0, -2.0], ([[1.0, 1.0], [1.0, 3.0]], [4.0, 6.0]))
     >>> answer.x.tolist(), answer.value, answer.multipliers.tolist()
@@ -131,7 +131,7 @@ def linear_program(
     matrix, limit = at_most
     result = optimize.linprog(
         np.asarray(cost, float),
-        A_ub=np.asarray(matrix, float),
+        A_ub=matrix if sparse.issparse(matrix) else np.asarray(matrix, float),
         b_ub=np.asarray(limit, float),
         bounds=(0, None) if bounds is None else bounds,
         method="highs-ds",
@@ -349,27 +349,4 @@ def search(
     )
     if not result.success or not np.isfinite(result.fun):
         raise NotConverged(f"{what}: {result.message} (after {result.nit} steps)")
-    return np.asarray(result.x, float), float(result.fun)
-
-
-def linear_program(
-    cost: ArrayLike,
-    *,
-    upper: Any = None,
-    upper_bound: ArrayLike | None = None,
-    equal: Any = None,
-    equal_to: ArrayLike | None = None,
-    bounds: Any = (0, None),
-    what: str = "linear_program",
-) -> tuple[Array, float]:
-    """Argmin and minimum of ``cost @ x`` under upper @ x <= upper_bound and equal @ x = equal_to.
-
-    HiGHS; matrices may be sparse. ``NotConverged`` if it is infeasible, unbounded or stopped.
-    """
-    result = optimize.linprog(
-        np.asarray(cost, float), A_ub=upper, b_ub=upper_bound, A_eq=equal, b_eq=equal_to,
-        bounds=bounds, method="highs",
-    )
-    if result.status != 0:
-        raise NotConverged(f"{what}: {result.message}")
     return np.asarray(result.x, float), float(result.fun)

@@ -18,7 +18,7 @@ def sentences(name: str, effect: Effect) -> dict[Language, str]:
     --------
     >>> found = Effect(value=0.16, low=0.07, high=0.26, p_value=0.004, level=0.9)
     >>> sentences("own_effect", found)["en"]
-    'mean effect estimated from the stores\\' data: 16% (90% interval 7–26%, p = 0.004); the interval excludes zero: there is an effect upwards.'
+    "mean effect estimated from the stores' data: 16% (90% interval 7–26%, p = 0.004); the interval excludes zero: there is an effect upwards."
     """
     about = term(name)
     sure = effect.low > 0 or effect.high < 0
