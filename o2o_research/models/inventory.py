@@ -212,7 +212,10 @@ def best_stock(
     )
     answer = numerics.linear_program(
         objective,
-        (sparse.vstack([stock, needs]).tocsr(), np.concatenate([np.zeros(scenarios * n), table.ravel()])),
+        (
+            sparse.vstack([stock, needs]).tocsr(),
+            np.concatenate([np.zeros(scenarios * n), table.ravel()]),
+        ),
         what="best_stock",
     )
     return answer.x[:n], -answer.value

@@ -341,10 +341,16 @@ def search(
     begin = np.asarray(start, float)
     corners = np.vstack([begin, begin + step * np.eye(begin.size)])
     result = optimize.minimize(
-        objective, begin, method="Nelder-Mead",
+        objective,
+        begin,
+        method="Nelder-Mead",
         options={
-            "initial_simplex": corners, "xatol": 1e-5, "fatol": tolerance * max(1.0, abs(objective(begin))),
-            "maxiter": max_steps, "maxfev": 4 * max_steps, "adaptive": True,
+            "initial_simplex": corners,
+            "xatol": 1e-5,
+            "fatol": tolerance * max(1.0, abs(objective(begin))),
+            "maxiter": max_steps,
+            "maxfev": 4 * max_steps,
+            "adaptive": True,
         },
     )
     if not result.success or not np.isfinite(result.fun):
