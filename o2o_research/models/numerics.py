@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
+from scipy import optimize, sparse
 
 Array = NDArray[np.float64]
 Model = TypeVar("Model")
@@ -110,14 +110,14 @@ class Linear:
 
 def linear_program(
     cost: ArrayLike,
-    at_most: tuple[ArrayLike, ArrayLike],
+    at_most: tuple[Any, ArrayLike],
     *,
     bounds: Sequence[tuple[float | None, float | None]] | None = None,
     what: str = "linear program",
 ) -> Linear:
     """Minimise cost x subject to A x <= b, ``at_most`` = (A, b), within ``bounds``, by HiGHS.
 
-    Bounds are x >= 0 unless given. The answer is a corner of the feasible set.
+    A may be sparse. Bounds are x >= 0 unless given. The answer is a corner of the feasible set.
 
     >>> answer = linear_program([-3.0, -2.0], ([[1.0, 1.0], [1.0, 3.0]], [4.0, 6.0]))
     >>> answer.x.tolist(), answer.value, answer.multipliers.tolist()
@@ -131,7 +131,7 @@ def linear_program(
     matrix, limit = at_most
     result = optimize.linprog(
         np.asarray(cost, float),
-        A_ub=np.asarray(matrix, float),
+        A_ub=matrix if sparse.issparse(matrix) else np.asarray(matrix, float),
         b_ub=np.asarray(limit, float),
         bounds=(0, None) if bounds is None else bounds,
         method="highs-ds",
@@ -328,3 +328,39 @@ def crossing(x: ArrayLike, y: ArrayLike) -> Any:
     step = np.where(left == right, 0.0, left / np.where(left == right, 1.0, left - right))
     found = np.where(turns.any(axis=0), at[first] + step * (at[first + 1] - at[first]), np.inf)
     return found[0] if value.ndim == 1 else found
+
+
+def search(
+    objective: Callable[[Array], float],
+    start: ArrayLike,
+    *,
+    what: str = "search",
+    step: float = 1.0,
+    tolerance: float = 1e-9,
+    max_steps: int = 20000,
+) -> tuple[Array, float]:
+    """Argmin and minimum of an objective with kinks by Nelder and Mead's simplex, from one start.
+
+    Raises
+    ------
+    NotConverged
+        If the simplex has not shrunk after ``max_steps``, or the minimum is not finite.
+    """
+    begin = np.asarray(start, float)
+    corners = np.vstack([begin, begin + step * np.eye(begin.size)])
+    result = optimize.minimize(
+        objective,
+        begin,
+        method="Nelder-Mead",
+        options={
+            "initial_simplex": corners,
+            "xatol": 1e-5,
+            "fatol": tolerance * max(1.0, abs(objective(begin))),
+            "maxiter": max_steps,
+            "maxfev": 4 * max_steps,
+            "adaptive": True,
+        },
+    )
+    if not result.success or not np.isfinite(result.fun):
+        raise NotConverged(f"{what}: {result.message} (after {result.nit} steps)")
+    return np.asarray(result.x, float), float(result.fun)
