@@ -353,7 +353,9 @@ class Mix:
         start = np.concatenate(
             [*self._start(level, self.decay_rate * level if held else 0.0), [level]]
         )
-        answer = maximise_concave(gain[:size], room, curvature, start[:size], what="mix")
+        answer = maximise_concave(
+            gain[:size], room, curvature, start[:size], negligible=1e-6, what="mix"
+        )
         spend, level = split(answer.x)
         demand, gradient, _ = self._demand(spend, level)
         guests = np.zeros(of["daypart_shares"].shape)
