@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.special import expit, logit
-from scipy.stats import norm, qmc
+from scipy.special import expit, logit, ndtri
 
 from o2o_research.errors import CaseError
 from o2o_research.evidence import Evidence, Origin, evidence
@@ -258,10 +257,12 @@ def plausible(name: str, values: Parameters, draws: int, seed: int) -> dict[str,
     value moves the whole law, with the same relative spread. Parameters without a range stay
     as they are. Latin hypercube sampling, seeded.
     """
+    from scipy.stats import qmc  # slow to import, and most commands draw nothing
+
     origins, defaults = evidence(name).origins, case(name).defaults
     spread = [key for key in values if key in origins and origins[key].low is not None]
     latin = qmc.LatinHypercube(d=max(1, len(spread)), rng=np.random.default_rng(seed))
-    normal = norm.ppf(np.clip(latin.random(draws), 1e-9, 1 - 1e-9))
+    normal = ndtri(np.clip(latin.random(draws), 1e-9, 1 - 1e-9))
     drawn = dict(values)
     for column, key in enumerate(spread):
         steps = np.concatenate([[0.0], normal[:, column]])
@@ -273,7 +274,7 @@ def _two_piece(value: float, default: float, origin: Origin, about: Term, steps:
     to, back = _scale(
         about, min(value, default, origin.low or 0.0), max(value, default, origin.high or 0.0)
     )
-    reach = float(norm.ppf(0.5 + LEVEL / 2))
+    reach = float(ndtri(0.5 + LEVEL / 2))
     down, up = to(default) - to(origin.low), to(origin.high) - to(default)
     moved = back(to(value) + steps * np.where(steps < 0, down, up) / reach)
     moved = np.where(steps == 0, value, moved)

@@ -1,17 +1,12 @@
-"""Figures that show a decision: data and a Vega-Lite specification, free of language.
+"""Figures that show a decision: one builder a shape of decision, drawn with Vega-Altair.
 
-A specification holds references instead of words, and ``localise`` puts the words in:
-``term:key`` is a Term's label with its unit, ``name:key`` its name alone, ``value:key:number``
-a formatted number, ``axis:key`` a label expression for the ticks, ``text:zh¦en`` a text in both
-languages, and ``flag:zh¦en|key:number`` a text before a number. Every builder also writes what its figure shows, from its data, in both
-languages: the text that stands in for the picture.
+Every builder takes Terms and numbers, and also writes what its figure shows, from its data, in
+both languages: the text that stands in for the picture. ``Table`` is here for the notebooks.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import altair as alt
@@ -19,101 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from o2o_research.figures import CONFIG, INK, MUTED, Figure, Table, localise
 from o2o_research.terms import LANGUAGES, Language, term
+
+__all__ = ["Table", "compare", "curve", "decision_map", "scatter", "spread", "tornado"]
 
 Array = NDArray[np.float64]
 
-VEGALITE = "application/vnd.vegalite.v5+json"
-FONT = "Noto Sans SC"
-WIDTH, HEIGHT = 620, 300
-
 # Distinguishable in the common colour-vision deficiencies and in grey; series differ by dash too.
-INK, MUTED, GRID = "#1f2933", "#52606d", "#e4e7eb"
 SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
-
-CONFIG: dict[str, Any] = {
-    "background": "#ffffff",
-    "font": FONT,
-    "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
-    "axis": {
-        "labelFontSize": 12,
-        "titleFontSize": 12.5,
-        "titleFontWeight": "normal",
-        "labelColor": INK,
-        "titleColor": MUTED,
-        "gridColor": GRID,
-        "domainColor": "#9aa5b1",
-        "tickColor": "#9aa5b1",
-        "titlePadding": 8,
-        "labelLimit": 240,
-        "titleLimit": 560,
-    },
-    "legend": {
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "labelColor": INK,
-        "orient": "top",
-        "title": None,
-        "symbolStrokeWidth": 2.5,
-        "symbolSize": 160,
-        "labelLimit": 300,
-        "columns": 3,
-    },
-    "text": {"fontSize": 12, "color": INK},
-    "title": {"fontSize": 14, "anchor": "start", "color": INK, "fontWeight": "bold"},
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure: its specification without language, its data, and what it shows in words."""
-
-    spec: dict[str, Any]
-    alt: dict[Language, str]
-    frame: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose columns, and whose text cells where they are Term keys, are Terms."""
-
-    frame: pd.DataFrame
-
-    def bundle(self) -> dict[str, Any]:
-        return {language: self.markdown(language) for language in LANGUAGES}
-
-    def markdown(self, language: Language) -> str:
-        """A pipe table; numbers right-aligned, written as their column's Term says."""
-        frame = self.frame
-        numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
-        head = [
-            term(str(c)).name(language)
-            if n and not _unit(str(c), language)
-            else term(str(c)).label(language)
-            for c, n in zip(frame, numeric, strict=True)
-        ]
-        lines = [head, ["---:" if n else ":---" for n in numeric]]
-        for row in frame.itertuples(index=False):
-            lines.append(
-                [
-                    term(str(column)).number(float(value), language)
-                    if n
-                    else _word(value, language)
-                    for column, n, value in zip(frame, numeric, row, strict=True)
-                ]
-            )
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _unit(key: str, language: Language) -> str:
-    return term(key).unit.name(language)
-
-
-def _word(value: Any, language: Language) -> str:
-    text = str(value)
-    return localise(text, language) if ":" in text else term(text).name(language)
 
 
 def curve(
@@ -153,11 +64,8 @@ def curve(
         scale=alt.Scale(domain=[x_values.min(), x_values.max()], nice=False),
     )
     y_axis = alt.Y("y:Q", title=f"term:{y_key}", axis=_axis(y_key), scale=alt.Scale(zero=zero))
-    colour = alt.Color(
-        "series:N",
-        scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-        legend=alt.Legend() if len(names) > 1 else None,
-    )
+    colours = alt.Scale(domain=names, range=list(SERIES[: len(names)]))
+    legend = alt.Legend(symbolType="stroke", symbolSize=500) if len(names) > 1 else None
     base = alt.Chart(frame)
     interpolate = "step-after" if step else "linear"
     layers: list[Any] = []
@@ -165,24 +73,30 @@ def curve(
         layers.append(
             base.transform_filter("isValid(datum.low)")
             .mark_area(opacity=0.16, interpolate=interpolate)
-            .encode(x=x_axis, y=alt.Y("low:Q", title=f"term:{y_key}"), y2="high:Q", color=colour)
+            .encode(
+                x=x_axis,
+                y=alt.Y("low:Q", title=f"term:{y_key}"),
+                y2="high:Q",
+                # Not color, so that the legend shows the lines and their dashes.
+                fill=alt.Fill("series:N", scale=colours, legend=None),
+            )
         )
     if zero:
         layers.append(_rule("y", 0.0, "#52606d", [1, 0], 1.0))
     if level is not None:
         layers += [
             _rule("y", _stated(level), MUTED, [5, 4]),
-            _note("y", _stated(level), f"value:{y_key}:{_stated(level)}", x_values.max()),
+            _note("y", _stated(level), f"value:{y_key}:{_stated(level)}"),
         ]
     layers.append(
         base.mark_line(strokeWidth=2.5, interpolate=interpolate).encode(
             x=x_axis,
             y=y_axis,
-            color=colour,
+            color=alt.Color("series:N", scale=colours, legend=legend),
             strokeDash=alt.StrokeDash(
                 "series:N",
                 scale=alt.Scale(domain=names, range=[list(d) for d in DASHES[: len(names)]]),
-                legend=None,
+                legend=legend,
             ),
             tooltip=[
                 alt.Tooltip("x:Q", title=f"term:{x_key}", format=_format(x_key)),
@@ -202,7 +116,6 @@ def curve(
                     "x",
                     _stated(value),
                     _pair(flag, x_key, _stated(value)),
-                    None,
                     colour_,
                     0 if value is flip else 16,
                 ),
@@ -211,7 +124,9 @@ def curve(
         language: _say_curve(language, x_key, x_values, y_key, ys, flip, step)
         for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers), words, frame)
+    # Else the fill's absent legend would take the lines' legend with it.
+    chart = alt.layer(*layers).resolve_legend(fill="independent")
+    return _figure(chart, words, frame)
 
 
 def compare(
@@ -276,7 +191,8 @@ def decision_map(
     """
     xs, ys, zs = np.asarray(x[1], float), np.asarray(y[1], float), np.asarray(z[1], float)
     grid_x, grid_y = np.meshgrid(xs, ys)
-    half_x, half_y = np.diff(xs).mean() / 2, np.diff(ys).mean() / 2
+    # Cells overlap a little, or the page shows through between them.
+    half_x, half_y = 0.56 * np.diff(xs).mean(), 0.56 * np.diff(ys).mean()
     frame = pd.DataFrame(
         {
             "x": (grid_x - half_x).ravel(),
@@ -315,7 +231,14 @@ def decision_map(
             color=alt.Color(
                 "z:Q",
                 title=f"term:{z[0]}",
-                legend=alt.Legend(orient="right", title=f"term:{z[0]}", labelExpr=f"axis:{z[0]}"),
+                legend=alt.Legend(
+                    title=f"term:{z[0]}",
+                    titleOrient="left",
+                    titleLimit=400,
+                    titleFontSize=12.5,
+                    gradientLength=200,
+                    labelExpr=f"axis:{z[0]}",
+                ),
                 scale=alt.Scale(
                     domain=[level - reach, level, level + reach],
                     interpolate="rgb",
@@ -349,7 +272,7 @@ def decision_map(
     words = {
         language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers).properties(width=WIDTH - 110), words, frame)
+    return _figure(alt.layer(*layers), words, frame)
 
 
 def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> Figure:
@@ -375,7 +298,7 @@ def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> 
             ),
         ),
         _rule("x", pivot, MARK, [4, 3]),
-        _note("x", pivot, f"value:{key}:{pivot}", None, MARK),
+        _note("x", pivot, f"value:{key}:{pivot}", MARK),
     ).properties(height=240)
     above = float(np.mean(values >= pivot))
     middle = float(np.median(values))
@@ -421,7 +344,7 @@ def tornado(
         ),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
         _rule("x", stated, MARK, [4, 3]),
-        _note("x", stated, f"value:{key}:{stated}", None, MARK),
+        _note("x", stated, f"value:{key}:{stated}", MARK),
     ).properties(height=max(90, 32 * len(frame)))
     first = frame.iloc[0]
     words = {
@@ -502,41 +425,6 @@ def scatter(
     return _figure(alt.layer(*layers), words, frame)
 
 
-def localise(spec: Any, language: Language) -> Any:
-    """The same specification with every reference turned into words of ``language``."""
-    if isinstance(spec, dict):
-        return {key: localise(value, language) for key, value in spec.items()}
-    if isinstance(spec, list):
-        return [localise(value, language) for value in spec]
-    if not isinstance(spec, str):
-        return spec
-    kind, colon, rest = spec.partition(":")
-    if not colon:
-        return spec
-    if kind == "term":
-        return term(rest).label(language)
-    if kind == "name":
-        return term(rest).name(language)
-    if kind == "value":
-        key, _, number = rest.partition(":")
-        return term(key).format(float(number), language)
-    if kind == "axis":
-        return _tick(rest, language)
-    if kind == "text":
-        return rest.split("¦")[0 if language == "zh" else 1]
-    if kind == "flag":
-        words, _, value = rest.partition("|")
-        return f"{localise(f'text:{words}', language)} {localise(f'value:{value}', language)}"
-    return spec
-
-
-def in_lab(figure: Figure, title: Mapping[str, str]) -> dict[str, Any]:
-    """The figure as JupyterLab draws it by itself, in the language of ``O2O_LANG`` (zh by default)."""
-    language: Language = "en" if os.environ.get("O2O_LANG", "zh").startswith("en") else "zh"
-    spec = localise(figure.spec, language)
-    return {VEGALITE: spec | {"title": title[language], "description": figure.alt[language]}}
-
-
 def _figure(chart: Any, words: dict[Language, str], frame: pd.DataFrame) -> Figure:
     with alt.data_transformers.enable("default", max_rows=None):
         spec = chart.to_dict()
@@ -585,31 +473,13 @@ def _format(key: str) -> str:
     return f",.{digits}%" if term(key).unit.scale == 100 else f",.{digits}f"
 
 
-def _tick(key: str, language: Language) -> str:
-    about = term(key)
-    if about.unit.scale == 100:
-        return "format(datum.value, '.3~%')"
-    plain = "format(datum.value, ',.4~g')" if about.digits else "format(datum.value, ',.5~g')"
-    if about.unit.en != "yuan":
-        return plain
-    size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~g') + '{1}'"
-    steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]
-    (big, bigger), (small, smaller) = steps
-    return (
-        f"{size} >= {big:.0f} ? {number.format(int(big), bigger)} : {size} >= {small:.0f} ? "
-        f"{number.format(int(small), smaller)} : {plain}"
-    )
-
-
 def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: float = 1.5) -> Any:
     data = pd.DataFrame({axis: [value]})
     mark = alt.Chart(data).mark_rule(color=colour, strokeDash=list(dash), strokeWidth=width)
     return mark.encode(x="x:Q") if axis == "x" else mark.encode(y="y:Q")
 
 
-def _note(
-    axis: str, value: float, text: str, edge: float | None, colour: str = MUTED, drop: int = 0
-) -> Any:
+def _note(axis: str, value: float, text: str, colour: str = MUTED, drop: int = 0) -> Any:
     if axis == "x":
         data = pd.DataFrame({"x": [value], "t": [text]})
         return (
@@ -619,11 +489,11 @@ def _note(
             )
             .encode(x="x:Q", y=alt.value(0), text="t:N")
         )
-    data = pd.DataFrame({"x": [edge], "y": [value], "t": [text]})
+    data = pd.DataFrame({"y": [value], "t": [text]})
     return (
         alt.Chart(data)
         .mark_text(align="right", baseline="bottom", dy=-3, color=colour)
-        .encode(x="x:Q", y="y:Q", text="t:N")
+        .encode(x=alt.value("width"), y="y:Q", text="t:N")
     )
 
 

@@ -42,13 +42,30 @@ Formats = Annotated[
 def main() -> None:
     """Run the command line; a user's error is one message and exit status 2."""
     try:
-        app(standalone_mode=True)
+        app(args=_paired(sys.argv[1:]), standalone_mode=True)
     except KeyboardInterrupt:
         err.print("o2o: interrupted")
         sys.exit(130)
     except O2OError as error:
         err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1 if isinstance(error, RunError | PublishError) else 2)
+
+
+# Typer takes no option of two values that may be repeated, so a pair travels as one text.
+_PAIR = "\x1f"
+
+
+def _paired(arguments: list[str]) -> list[str]:
+    """The arguments with every ``-p NAME VALUE`` made ``-p NAME<separator>VALUE``."""
+    paired, rest = [], iter(arguments)
+    for argument in rest:
+        paired.append(argument)
+        if argument in ("-p", "--parameter"):
+            pair = [next(rest, None), next(rest, None)]
+            if None in pair:
+                raise CaseError(f"{argument} wants a name and a value: {argument} NAME VALUE")
+            paired.append(_PAIR.join(str(part) for part in pair))
+    return paired
 
 
 @app.command("list")
@@ -103,7 +120,7 @@ def run(
         Path | None, typer.Option("-f", "--file", help="YAML file of parameters.")
     ] = None,
     parameter: Annotated[
-        list[tuple[str, str]] | None,
+        list[str] | None,
         typer.Option(
             "-p", "--parameter", metavar="NAME VALUE", help="Set one parameter; may be repeated."
         ),
@@ -119,7 +136,7 @@ def run(
 ) -> None:
     """Run a case with its defaults, a file's values and single ones, and publish it."""
     languages, wanted = _languages(lang), _formats(formats)
-    given = list(parameter or [])
+    given = [cast(tuple[str, str], tuple(pair.split(_PAIR, 1))) for pair in parameter or ()]
     if data is not None:
         given.append((_data_parameter(name), data))
     values = cases.parameters(name, file, given)

@@ -36,7 +36,7 @@ class Article:
     zh: str
     en: str
     outlet: Text
-    author: str
+    author: Text
     date: date
 
     def __getitem__(self, language: Language) -> str:
@@ -108,7 +108,7 @@ def evidence(case: str) -> Evidence:
                 zh=article["zh"],
                 en=article["en"],
                 outlet=Text(**article["outlet"]),
-                author=article["author"],
+                author=Text(**article["author"]),
                 date=article["date"],
             ),
             facts={

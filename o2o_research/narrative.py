@@ -9,6 +9,7 @@ parameters and hands them out with their plausible spread.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from o2o_research import cases
-from o2o_research.charts import Figure, Table, in_lab
 from o2o_research.errors import CaseError
+from o2o_research.figures import Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
 
 Verdict = Literal["supported", "contradicted", "depends", "untested"]
@@ -61,7 +62,11 @@ class Shown:
         return self._linked("en")
 
     def _linked(self, language: Language) -> str:
-        return f"[{self.term.format(self.value, language)}](#{self.anchor})"
+        words = self.term.format(self.value, language)
+        if not isinstance(self.value, int | float):
+            # A path or a name stays text, whatever marks of Markdown it holds.
+            words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(words.split()))
+        return f"[{words}](#{self.anchor})"
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,14 @@ class Finding(Shown):
     @property
     def zh_range(self) -> str:
         """``3.8 元（90% 区间 3.1–4.5 元）``"""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or self.low == self.high:
             return self.zh
         return f"{self.zh}（90% 区间 {self.term.interval(self.low, self.high, 'zh')}）"
 
     @property
     def en_range(self) -> str:
-        """``3.8 yuan (90 % interval 3.1–4.5 yuan)``"""
-        if self.low is None or self.high is None:
+        """``3.8 yuan (90% interval 3.1–4.5 yuan)``"""
+        if self.low is None or self.high is None or self.low == self.high:
             return self.en
         return f"{self.en} (90% interval {self.term.interval(self.low, self.high, 'en')})"
 
@@ -110,6 +115,10 @@ class OpenCase:
             raise AttributeError(
                 f"{self.name} has no parameter {key!r}{did_you_mean(key, self._drawn)}"
             ) from None
+
+    def at_stated(self) -> OpenCase:
+        """The case with every parameter at its stated value, for models that take no draws."""
+        return OpenCase(self.name, self._values, self._values)
 
     def __getitem__(self, key: str) -> Shown:
         return Shown(term(key), self._values[key], f"p-{key}")
@@ -196,6 +205,7 @@ def say(*, zh: str, en: str) -> None:
     """Write a paragraph in both languages; numbers come in as ``{finding.zh}``, ``{finding.en}``."""
     if not zh.strip() or not en.strip():
         raise CaseError("say: a sentence is missing in one language")
+    zh = _closed(zh)
     _show({SAY: {"zh": zh, "en": en}}, en, markdown=f"{zh}\n\n{en}")
 
 
@@ -234,6 +244,7 @@ def judge(
     if about is None:
         raise CaseError(f"no claim {claim!r}{did_you_mean(claim, _claims())}")
     _record(f"claim {claim}")
+    zh = _closed(zh)
     at = None if threshold is None else float(threshold)
     verdict: Verdict = "untested"
     if finding is not None:
@@ -366,6 +377,11 @@ def _execution() -> int:
 
     shell = get_ipython()
     return -1 if shell is None else int(shell.execution_count)
+
+
+def _closed(zh: str) -> str:
+    """No space after a full-width bracket or mark, where a formatted number ends in one."""
+    return re.sub(r"(?<=[（）：，；。]) +", "", zh)
 
 
 def _number(value: Any) -> float | str | None:

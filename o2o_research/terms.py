@@ -84,11 +84,22 @@ class Term:
             return ("、" if language == "zh" else ", ").join(
                 self.format(v, language) for v in value
             )
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
         return "".join(self._parts(float(value), language))
 
     def interval(self, low: float, high: float, language: Language) -> str:
-        """Both ends with one unit: ``3.1–4.5 元``; ``−2 to 4 yuan`` where a sign would jar."""
-        size = max(abs(v) for v in (low, high) if math.isfinite(v)) if low != high else abs(low)
+        """Both ends with one unit: ``3.1–4.5 元``; ``−2 to 4 yuan`` where a sign would jar.
+
+        An end at infinity is said in words: ``3.1 元以上``, ``3.1 yuan or more``.
+        """
+        if low == high:
+            return self.format(low, language)
+        if math.isinf(high) and math.isfinite(low):
+            return self.format(low, language) + {"zh": "以上", "en": " or more"}[language]
+        if math.isinf(low) and math.isfinite(high):
+            return self.format(high, language) + {"zh": "以下", "en": " or less"}[language]
+        size = max(abs(low), abs(high))
         unit, scale = self._scale(size, language)
         ends = [self._digits(v, scale, size) for v in (low, high)]
         join = {"zh": " 至 ", "en": " to "}[language] if min(low, high) < 0 else "–"
@@ -115,10 +126,12 @@ class Term:
             return "—"
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
-        shown = value * scale
-        digits = self.digits
-        if scale < 1:  # an amount in 万 or million keeps four figures
-            digits = max(0, 3 - math.floor(math.log10(size * scale)))
+        shown, digits = value * scale, self.digits
+        if scale < 1:  # an amount in 万 or million keeps three figures
+            digits = max(0, 2 - math.floor(math.log10(size * scale)))
+        elif self.unit.en == "yuan" and 1e4 <= size < math.inf:  # and so does the same in full
+            step = 10.0 ** (math.floor(math.log10(size)) - 2)
+            shown, digits = round(shown / step) * step, 0
         text = f"{shown:,.{digits}f}"
         if float(text.replace(",", "")) == 0:
             text = text.lstrip("-")

@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,7 +30,6 @@ import nbformat
 from o2o_research import __version__, cases, narrative
 from o2o_research.data import data_hash
 from o2o_research.errors import CaseError, DataError, RunError
-from o2o_research.publishing import publish
 from o2o_research.terms import LANGUAGES, Language, term
 
 LIBRARIES = (
@@ -98,12 +98,15 @@ def run(
     with _beside(out) as folder:
         executed = folder / f"{name}.ipynb"
         try:
-            _execute(case.notebook, executed, parameters, progress)
+            # What publishing needs takes seconds to load: it loads while the notebook runs.
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(_warm)
+                _execute(case.notebook, executed, parameters, progress)
             notebook = _tidied(executed)
             record = narrative.read(notebook)
             _write(folder / "findings.json", record.as_json())
             _write(folder / "manifest.json", manifest(name, parameters))
-            nbformat.write(notebook, executed)
+            nbformat.write(notebook, executed)  # type: ignore[no-untyped-call]
             reports = publish(notebook, folder, languages=languages, formats=formats)
         except (CaseError, DataError):
             raise
@@ -151,6 +154,19 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _warm() -> None:
+    from o2o_research.publishing import warm
+
+    warm()
+
+
+def publish(*arguments: Any, **options: Any) -> list[Path]:
+    """``publishing.publish``, imported when first used."""
+    from o2o_research.publishing import publish as write
+
+    return write(*arguments, **options)
+
+
 def _is_file(key: str) -> bool:
     return term(key).unit.en == "file"
 
@@ -186,7 +202,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress
 
 def _tidied(path: Path) -> Any:
     """The executed notebook without what differs from run to run: times, ids, paths."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("papermill", None)
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("papermill", None)
@@ -269,7 +285,9 @@ def _code_hash(name: str) -> str:
         digest.update(
             path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
         )
-    notebook = nbformat.read(cases.case(name).notebook, as_version=4)
+    notebook = nbformat.read(  # type: ignore[no-untyped-call]
+        cases.case(name).notebook, as_version=4
+    )
     for cell in notebook.cells:
         digest.update(cell.source.encode() + b"\0")
     return digest.hexdigest()

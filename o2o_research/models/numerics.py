@@ -51,6 +51,7 @@ def minimise(
     start: ArrayLike,
     *,
     gradient: Callable[[Array], Array] | bool | None = None,
+    hessian: Callable[[Array], Array] | None = None,
     bounds: Sequence[tuple[float | None, float | None]] | None = None,
     constraints: Any = (),
     what: str = "minimise",
@@ -59,7 +60,9 @@ def minimise(
 ) -> tuple[Array, float]:
     """Argmin and minimum of a smooth objective by L-BFGS-B, or SLSQP with constraints.
 
-    ``gradient=True`` says that the objective returns (value, gradient).
+    ``gradient=True`` says that the objective returns (value, gradient). With a ``hessian``
+    (and neither bounds nor constraints) it is Newton's method in a trust region, and
+    ``tolerance`` is the norm of the gradient at which it stops.
 
     Raises
     ------
@@ -68,12 +71,16 @@ def minimise(
     """
     method = "SLSQP" if np.size(constraints) else "L-BFGS-B"
     options: dict[str, Any] = {"maxiter": max_steps, "ftol": tolerance}
-    if method == "L-BFGS-B":
+    if hessian is not None:
+        method = "trust-exact"
+        options = {"maxiter": max_steps, "gtol": tolerance, "max_trust_radius": 8.0}
+    elif method == "L-BFGS-B":
         options |= {"gtol": tolerance, "maxfun": 20 * max_steps}
     result = optimize.minimize(
         objective,
         np.asarray(start, float),
         jac=gradient,
+        hess=hessian,
         bounds=bounds,
         constraints=constraints,
         method=method,
@@ -293,3 +300,31 @@ def hessian(gradient: Callable[[Array], Array], at: Array, step: float = 1e-5) -
     ]
     matrix = np.array(rows)
     return np.asarray((matrix + matrix.T) / 2)
+
+
+def crossing(x: ArrayLike, y: ArrayLike) -> Any:
+    """Where sampled curves first cross zero, by linear interpolation; inf where they never do.
+
+    Parameters
+    ----------
+    x : ndarray, shape (points,), increasing
+    y : ndarray, shape (points,) or (points, draws)
+
+    Returns
+    -------
+    float, or ndarray of shape (draws,)
+
+    Examples
+    --------
+    >>> float(crossing([0, 1, 2], [-1.0, 1.0, 3.0]))
+    0.5
+    """
+    at, value = np.asarray(x, float), np.asarray(y, float)
+    table = value[:, None] if value.ndim == 1 else value
+    turns = np.sign(table[:-1]) * np.sign(table[1:]) <= 0
+    first = turns.argmax(axis=0)
+    draws = np.arange(table.shape[1])
+    left, right = table[first, draws], table[first + 1, draws]
+    step = np.where(left == right, 0.0, left / np.where(left == right, 1.0, left - right))
+    found = np.where(turns.any(axis=0), at[first] + step * (at[first + 1] - at[first]), np.inf)
+    return found[0] if value.ndim == 1 else found

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..domain import require
-from .numerics import Array, linear_program
+from o2o_research.domain import require
+from o2o_research.models.numerics import Array, linear_program
 
 Counts = NDArray[np.int64]
 Numbers = float | Array | Counts
@@ -128,8 +128,10 @@ def _mean_delay(load: Array, servers: Numbers, variation: Numbers) -> Array:
     Cosmetatos (1975), held below its value in light traffic, where the wait is the least
     of c residual services: 1 / (c + 1) if constant against 1 / c if exponential.
     """
-    count, spread = np.asarray(servers, float), np.asarray(variation, float)
-    stable = load < count
+    spread = np.asarray(variation, float)
+    # Nobody on duty serves nobody, whatever one would.
+    stable = load < np.asarray(servers, float)
+    count = np.maximum(np.asarray(servers, float), 1.0)
     safe_load = np.where(stable & (load > 0), load, np.minimum(1.0, count / 2))
     extra = (
         (count - safe_load) * (count - 1) * (np.sqrt(4 + 5 * count) - 2) / (16 * safe_load * count)

@@ -26,7 +26,9 @@ def tiny_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "params").mkdir()
     defaults = cases.case("restaurants").params.read_text(encoding="utf-8")
     (home / "params" / "restaurants.yaml").write_text(defaults, encoding="utf-8")
-    declared = "\n".join(f"{key} = {value!r}" for key, value in cases.case("restaurants").defaults.items())
+    declared = "\n".join(
+        f"{key} = {value!r}" for key, value in cases.case("restaurants").defaults.items()
+    )
     cells = [
         TEXT("# 标题", metadata={"tags": ["zh"]}, id="zh"),
         TEXT("# Title", metadata={"tags": ["en"]}, id="en"),
@@ -40,7 +42,10 @@ def tiny_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     ]
     notebook = nbformat.v4.new_notebook(
-        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        cells=cells,
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
     )
     nbformat.write(notebook, home / "notebooks" / "restaurants.ipynb")
     monkeypatch.setenv("O2O_HOME", str(home))

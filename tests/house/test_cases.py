@@ -21,7 +21,10 @@ def test_every_problem_is_in_one_message(restaurants: cases.Parameters) -> None:
     assert "4 parameter problems" in message
     assert "tikcet: unknown parameter; did you mean 'ticket'?" in message
     assert "delivery_fee: missing" in message
-    assert "commission_share: 15 lies outside [0, 1]; a share is wanted: for 15 % write 0.15" in message
+    assert (
+        "commission_share: 15 lies outside [0, 1]; a share is wanted: for 15 % write 0.15"
+        in message
+    )
     assert "ticket: 'dear' is not a number" in message
 
 
@@ -39,12 +42,16 @@ def test_every_problem_is_in_one_message(restaurants: cases.Parameters) -> None:
         ("orders", "no/such/log.csv", "no file 'no/such/log.csv'"),
     ],
 )
-def test_a_bad_value_is_refused_by_name(restaurants: cases.Parameters, key: str, value: object, why: str) -> None:
+def test_a_bad_value_is_refused_by_name(
+    restaurants: cases.Parameters, key: str, value: object, why: str
+) -> None:
     with pytest.raises(CaseError, match=f"{key}: .*{why}|{key}: {why}"):
         cases.check("restaurants", restaurants | {key: value})
 
 
-def test_a_whole_number_passes_for_a_real_one_and_stays_a_float(restaurants: cases.Parameters) -> None:
+def test_a_whole_number_passes_for_a_real_one_and_stays_a_float(
+    restaurants: cases.Parameters,
+) -> None:
     assert type(cases.check("restaurants", restaurants | {"ticket": 70})["ticket"]) is float
 
 
@@ -52,7 +59,11 @@ def test_single_values_override_a_file_which_overrides_the_defaults(tmp_path: Pa
     file = tmp_path / "mine.yaml"
     file.write_text("ticket: 88\ndelivery_fee: 5\n", encoding="utf-8")
     values = cases.parameters("restaurants", file, [("ticket", "99.5")])
-    assert (values["ticket"], values["delivery_fee"], values["commission_share"]) == (99.5, 5.0, 0.15)
+    assert (values["ticket"], values["delivery_fee"], values["commission_share"]) == (
+        99.5,
+        5.0,
+        0.15,
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,9 @@ def test_single_values_override_a_file_which_overrides_the_defaults(tmp_path: Pa
         ("1: 2\n", "a flat mapping"),
     ],
 )
-def test_a_broken_params_file_is_named_with_its_line(tmp_path: Path, content: str, why: str) -> None:
+def test_a_broken_params_file_is_named_with_its_line(
+    tmp_path: Path, content: str, why: str
+) -> None:
     file = tmp_path / "broken.yaml"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(CaseError, match=why):
@@ -89,7 +102,9 @@ def test_a_text_parameter_keeps_every_character(text: str) -> None:
     assert cases._parse(text, "") == text
 
 
-def test_plausible_draws_start_at_the_stated_value_and_fill_the_stated_range(restaurants: cases.Parameters) -> None:
+def test_plausible_draws_start_at_the_stated_value_and_fill_the_stated_range(
+    restaurants: cases.Parameters,
+) -> None:
     drawn = cases.plausible("restaurants", restaurants, 4000, 1)
     origins = cases.case("restaurants").evidence.origins
     spread = [key for key, origin in origins.items() if origin.low is not None]

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import vl_convert
 
-from o2o_research import charts
-from o2o_research.charts import Figure, Table, compare, curve, decision_map, localise, scatter, spread, tornado
+from o2o_research import figures
+from o2o_research.charts import (
+    Table,
+    compare,
+    curve,
+    decision_map,
+    scatter,
+    spread,
+    tornado,
+)
+from o2o_research.figures import Figure, localise
 
 CJK = re.compile(r"[\u3400-\u9fff]")
 X = np.linspace(20.0, 120.0, 11)
@@ -39,7 +48,9 @@ def test_a_figure_speaks_one_language_at_a_time(figure: Figure) -> None:
     assert not CJK.search(texts(localise(figure.spec, "en")).replace("亿", "").replace("万", ""))
     assert CJK.search(texts(localise(figure.spec, "zh")))
     for language in ("zh", "en"):
-        assert not re.search(r'"(term|name|value|axis|text|flag):', texts(localise(figure.spec, language)))
+        assert not re.search(
+            r'"(term|name|value|axis|text|flag):', texts(localise(figure.spec, language))
+        )
 
 
 @each_figure
@@ -66,7 +77,10 @@ def test_the_same_data_give_the_same_bytes(figure: Figure) -> None:
 
 
 def test_the_band_holds_the_middle_nine_tenths_of_the_draws() -> None:
-    frame = curve(("ticket", [1.0, 2.0]), {"order_contribution": np.tile(np.r_[5.0, np.arange(1, 101)], (2, 1))}).frame
+    frame = curve(
+        ("ticket", [1.0, 2.0]),
+        {"order_contribution": np.tile(np.r_[5.0, np.arange(1, 101)], (2, 1))},
+    ).frame
     assert frame.low.tolist() == [5.0, 5.0]
     assert frame.high.tolist() == [95.0, 95.0]
     assert frame.y.tolist() == [5.0, 5.0]
@@ -74,7 +88,11 @@ def test_the_band_holds_the_middle_nine_tenths_of_the_draws() -> None:
 
 def test_the_line_of_a_decision_map_lies_where_the_answer_turns() -> None:
     x, y = np.linspace(0.0, 1.0, 11), np.linspace(0.0, 1.0, 11)
-    figure = decision_map(("ticket", x), ("commission_share", y), ("order_contribution", y[:, None] - x[None, :] - 0.05))
+    figure = decision_map(
+        ("ticket", x),
+        ("commission_share", y),
+        ("order_contribution", y[:, None] - x[None, :] - 0.05),
+    )
     (border,) = [rows for rows in figure.spec["datasets"].values() if set(rows[0]) == {"x", "y"}]
     assert [row["y"] for row in border] == pytest.approx([row["x"] + 0.05 for row in border])
 
@@ -87,14 +105,18 @@ def test_not_a_number_becomes_a_gap_and_never_reaches_json() -> None:
 def test_a_table_writes_numbers_as_their_terms_say() -> None:
     import pandas as pd
 
-    table = Table(pd.DataFrame({"dine_in": ["platform_delivery"], "commission_share": [0.15], "ticket": [68.0]}))
+    table = Table(
+        pd.DataFrame(
+            {"dine_in": ["platform_delivery"], "commission_share": [0.15], "ticket": [68.0]}
+        )
+    )
     assert table.markdown("zh").splitlines() == [
-        "| 堂食 | 平台佣金率（%） | 客单价（元） |", "| :--- | ---: | ---: |", "| 平台配送 | 15 | 68 |",
+        "| 堂食正价 | 平台佣金率（%） | 单均消费（元） |", "| :--- | ---: | ---: |", "| 平台配送 | 15 | 68 |",
     ]  # fmt: skip
 
 
 def test_jupyterlab_draws_the_figure_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     figure, title = FIGURES["curve"], {"zh": "标题", "en": "Title"}
-    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "标题"
+    assert figures.in_lab(figure, title)[figures.VEGALITE]["title"] == "标题"
     monkeypatch.setenv("O2O_LANG", "en")
-    assert charts.in_lab(figure, title)[charts.VEGALITE]["title"] == "Title"
+    assert figures.in_lab(figure, title)[figures.VEGALITE]["title"] == "Title"

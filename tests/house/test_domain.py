@@ -15,7 +15,12 @@ numbers = st.floats(-1e6, 1e6)
 @given(a=numbers, b=numbers, left=st.booleans(), right=st.booleans())
 def test_an_interval_reads_back_what_it_writes(a: float, b: float, left: bool, right: bool) -> None:
     interval = Interval(round(min(a, b)), round(max(a, b)), left, right)
-    assert Interval.parse(f"{'(' if left else '['}{interval.low}, {interval.high}{')' if right else ']'}") == interval
+    assert (
+        Interval.parse(
+            f"{'(' if left else '['}{interval.low}, {interval.high}{')' if right else ']'}"
+        )
+        == interval
+    )
 
 
 @given(a=numbers, b=numbers, x=numbers)
@@ -49,7 +54,10 @@ class Meal:
 
 
 def test_every_bad_parameter_is_named_with_its_value_and_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match=r"Meal: price=-3 must lie in \(0, inf\); cost_share=1.5 must lie in \[0, 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"Meal: price=-3 must lie in \(0, inf\); cost_share=1.5 must lie in \[0, 1\)",
+    ):
         Meal(-3.0, 1.5)
 
 

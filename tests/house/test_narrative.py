@@ -29,7 +29,9 @@ def notebook(*bundles: dict[str, Any]) -> Any:
     return nbformat.v4.new_notebook(cells=[cell])
 
 
-def test_an_array_gives_its_first_entry_and_the_middle_nine_tenths_of_the_rest(shown: list[Any]) -> None:
+def test_an_array_gives_its_first_entry_and_the_middle_nine_tenths_of_the_rest(
+    shown: list[Any],
+) -> None:
     draws = np.concatenate([[7.0], np.arange(1.0, 101.0)])
     found = find("fee_equal_ticket", draws)
     assert (found.value, found.low, found.high, found.basis) == (7.0, 5.0, 95.0, "assumptions")
@@ -48,8 +50,8 @@ def test_an_interval_may_end_at_infinity_and_never_at_nan(shown: list[Any]) -> N
 
 def test_a_sentence_links_its_number_to_the_appendix(shown: list[Any]) -> None:
     found = find("fee_equal_ticket", 40.0, 35.0, 45.0)
-    assert found.zh == "[40.0 元](#f-fee_equal_ticket)"
-    assert found.en_range == "[40.0 yuan](#f-fee_equal_ticket) (90% interval 35.0–45.0 yuan)"
+    assert found.zh == "[40 元](#f-fee_equal_ticket)"
+    assert found.en_range == "[40 yuan](#f-fee_equal_ticket) (90% interval 35–45 yuan)"
 
 
 def test_a_name_recorded_twice_is_refused(shown: list[Any]) -> None:
@@ -65,7 +67,9 @@ def test_two_cells_with_one_name_are_refused_when_read_back(shown: list[Any]) ->
 
 
 @pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (1.0, None), (None, 1.0)])
-def test_an_interval_that_does_not_run_upwards_is_refused(shown: list[Any], low: Any, high: Any) -> None:
+def test_an_interval_that_does_not_run_upwards_is_refused(
+    shown: list[Any], low: Any, high: Any
+) -> None:
     with pytest.raises(CaseError, match="does not run upwards"):
         find("fee_equal_ticket", 1.5, low, high)
 
@@ -77,9 +81,16 @@ def test_a_finding_that_is_no_term_is_refused(shown: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(1.0, 4.0, "supported"), (6.0, 9.0, "contradicted"), (4.0, 6.0, "depends"), (1.0, 5.0, "depends")],
+    [
+        (1.0, 4.0, "supported"),
+        (6.0, 9.0, "contradicted"),
+        (4.0, 6.0, "depends"),
+        (1.0, 5.0, "depends"),
+    ],
 )
-def test_the_verdict_follows_from_where_the_interval_lies(low: float, high: float, verdict: str) -> None:
+def test_the_verdict_follows_from_where_the_interval_lies(
+    low: float, high: float, verdict: str
+) -> None:
     finding = narrative.Finding(term("ticket"), (low + high) / 2, "f-x", low, high)
     assert decide(finding, "<", 5.0) == verdict
 

@@ -34,7 +34,12 @@ def test_a_root_at_an_end_is_that_end() -> None:
 
 def test_a_search_cut_short_does_not_pass_for_solved() -> None:
     with pytest.raises(NotConverged, match="valley"):
-        minimise(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, [-1.2, 1.0], what="valley", max_steps=2)
+        minimise(
+            lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2,
+            [-1.2, 1.0],
+            what="valley",
+            max_steps=2,
+        )
 
 
 def test_an_optimum_that_is_not_finite_is_refused() -> None:

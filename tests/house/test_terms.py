@@ -18,15 +18,17 @@ SHARE = Term("part", "占比", "share", Unit("%", "%", 100), digits=1)
         (YUAN, -3.84, "−3.8 元", "−3.8 yuan"),
         (YUAN, -0.04, "0.0 元", "0.0 yuan"),
         (YUAN, 9_876.54, "9,876.5 元", "9,876.5 yuan"),
-        (YUAN, 12_340.0, "1.234 万元", "12,340.0 yuan"),
-        (YUAN, 1_234_567.0, "123.5 万元", "1.235 million yuan"),
+        (YUAN, 12_340.0, "1.23 万元", "12,300 yuan"),
+        (YUAN, 1_234_567.0, "123 万元", "1.23 million yuan"),
         (YUAN, 2.5392e12, "25,392 亿元", "2,539 billion yuan"),
         (SHARE, 0.155, "15.5%", "15.5%"),
-        (YUAN, float("inf"), "∞ 元", "∞ yuan"),
+        (YUAN, float("inf"), "∞", "∞"),
         (YUAN, float("nan"), "— 元", "— yuan"),
     ],
 )
-def test_a_number_is_written_as_its_reader_writes_it(about: Term, value: float, zh: str, en: str) -> None:
+def test_a_number_is_written_as_its_reader_writes_it(
+    about: Term, value: float, zh: str, en: str
+) -> None:
     assert about.format(value, "zh") == zh
     assert about.format(value, "en") == en
 
@@ -34,7 +36,9 @@ def test_a_number_is_written_as_its_reader_writes_it(about: Term, value: float, 
 def test_an_interval_has_one_unit_and_no_double_sign() -> None:
     assert YUAN.interval(3.1, 4.5, "zh") == "3.1–4.5 元"
     assert YUAN.interval(-2.0, 4.5, "en") == "−2.0 to 4.5 yuan"
-    assert YUAN.interval(5_000.0, 20_000.0, "zh") == "0.500–2.000 万元"
+    assert YUAN.interval(3.0, float("inf"), "zh") == "3.0 元以上"
+    assert YUAN.interval(3.0, float("inf"), "en") == "3.0 yuan or more"
+    assert YUAN.interval(5_000.0, 20_000.0, "zh") == "0.50–2.00 万元"
 
 
 def test_a_label_carries_the_unit_and_a_bare_term_none() -> None:
@@ -57,4 +61,4 @@ def test_both_languages_write_the_same_number(value: float) -> None:
         number, unit = text.split(" ", 1)
         factor = scale[unit.replace("元", "").replace("yuan", "").strip()]
         read.append(float(number) * factor)
-    assert read[0] == pytest.approx(read[1], rel=1e-3, abs=0.11)
+    assert read[0] == pytest.approx(read[1], rel=6e-3, abs=0.11)

@@ -52,7 +52,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_each_model_has_its_page() -> None:
     models = {
-        path.stem for path in (ROOT / "o2o_research" / "models").glob("*.py") if path.stem not in ("__init__", "numerics")
+        path.stem
+        for path in (ROOT / "o2o_research" / "models").glob("*.py")
+        if path.stem not in ("__init__", "numerics")
     } | {path.parent.stem for path in (ROOT / "o2o_research" / "models").glob("*/__init__.py")}
     pages = {path.stem for path in (ROOT / "docs" / "models").glob("*.md")}
     assert models <= pages

@@ -39,7 +39,9 @@ def test_a_published_value_cites_a_source_of_the_bibliography(name: str) -> None
     for key, origin in cases.case(name).evidence.origins.items():
         if origin.kind == "published":
             assert origin.source in bibliography(), key
-            assert origin.why is not None, f"{key}: a note says how the value follows from the source"
+            assert origin.why is not None, (
+                f"{key}: a note says how the value follows from the source"
+            )
 
 
 @each_case
@@ -73,7 +75,13 @@ def test_every_term_has_a_name_in_both_languages() -> None:
 def test_every_term_is_used() -> None:
     text = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("notebooks", "params", "o2o_research/publishing", "o2o_research")
+        for folder in (
+            "notebooks",
+            "params",
+            "o2o_research/publishing",
+            "o2o_research/studies",
+            "o2o_research",
+        )
         for path in (cases.home() / folder).glob("*.*")
         if path.suffix in (".ipynb", ".yaml", ".py") and path.name != "terms.yaml"
     )

@@ -35,9 +35,15 @@ def calls(path: Path, verb: str) -> list[str]:
     found = []
     for cell in cells(path, "code"):
         for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == verb:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == verb
+            ):
                 argument = node.args[0]
-                assert isinstance(argument, ast.Constant), f"{verb}: write the name out: {ast.unparse(node)[:60]}"
+                assert isinstance(argument, ast.Constant), (
+                    f"{verb}: write the name out: {ast.unparse(node)[:60]}"
+                )
                 found.append(str(argument.value))
     return found
 
@@ -49,25 +55,44 @@ def test_there_are_notebooks() -> None:
 @notebooks
 def test_markdown_comes_in_pairs_chinese_then_english(path: Path) -> None:
     texts = cells(path, "markdown")
-    assert [tag for cell in texts for tag in tags(cell) if tag in ("zh", "en")] == ["zh", "en"] * (len(texts) // 2)
+    assert [tag for cell in texts for tag in tags(cell) if tag in ("zh", "en")] == ["zh", "en"] * (
+        len(texts) // 2
+    )
     for zh, en in zip(texts[::2], texts[1::2], strict=True):
         assert CJK.search(zh.source), zh.source[:60]
         assert not CJK.search(en.source), en.source[:60]
         # The same headings and the same formulas on either side.
-        depth = [[line.split(" ")[0] for line in cell.source.splitlines() if line.startswith("#")] for cell in (zh, en)]
+        depth = [
+            [line.split(" ")[0] for line in cell.source.splitlines() if line.startswith("#")]
+            for cell in (zh, en)
+        ]
         assert depth[0] == depth[1]
         assert len(MATH.findall(zh.source)) == len(MATH.findall(en.source))
 
 
 @notebooks
 def test_there_is_one_title(path: Path) -> None:
-    titles = [line for cell in cells(path, "markdown") for line in cell.source.splitlines() if line.startswith("# ")]
+    titles = [
+        line
+        for cell in cells(path, "markdown")
+        for line in cell.source.splitlines()
+        if line.startswith("# ")
+    ]
     assert len(titles) == 2
 
 
 @notebooks
 def test_code_is_read_not_programmed(path: Path) -> None:
-    banned = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try, ast.With)
+    banned = (
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.For,
+        ast.While,
+        ast.If,
+        ast.Try,
+        ast.With,
+    )
     for cell in cells(path, "code"):
         if "parameters" in tags(cell):
             continue
@@ -94,7 +119,9 @@ def test_the_parameters_cell_equals_the_params_file(path: Path) -> None:
     (cell,) = [cell for cell in cells(path, "code") if "parameters" in tags(cell)]
     declared, stored = cases.declared(cell.source), cases.Case(path.stem).defaults
     assert declared == stored
-    assert {key: type(value) for key, value in declared.items()} == {k: type(v) for k, v in stored.items()}
+    assert {key: type(value) for key, value in declared.items()} == {
+        k: type(v) for k, v in stored.items()
+    }
 
 
 @notebooks

@@ -1,0 +1,53 @@
+"""An analyst's logs: read, checked, and reduced to the small tables that models want."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from o2o_research.data.files import data_hash
+
+if TYPE_CHECKING:
+    from o2o_research.data.loaders import cdnow, complete_journey
+    from o2o_research.data.reading import read, read_orders, write_orders
+    from o2o_research.data.reductions import (
+        cells,
+        cohort_retention,
+        customer_summary,
+        deal_prone,
+        labelled,
+        newcomers,
+        ticket_by_visit,
+        visits,
+    )
+    from o2o_research.data.tables import ORDERS, Column, Table
+
+__all__ = [
+    "ORDERS",
+    "Column",
+    "Table",
+    "cdnow",
+    "cells",
+    "cohort_retention",
+    "complete_journey",
+    "customer_summary",
+    "data_hash",
+    "deal_prone",
+    "labelled",
+    "newcomers",
+    "read",
+    "read_orders",
+    "ticket_by_visit",
+    "visits",
+    "write_orders",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import Ibis only when a log is read: it takes a second, and most runs have none."""
+    if name in __all__:
+        for module in ("tables", "reading", "reductions", "loaders"):
+            home = import_module(f"{__name__}.{module}")
+            if hasattr(home, name):
+                return getattr(home, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,49 @@
+"""Which files a source names, and the hash of what they hold."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from pathlib import Path
+
+from o2o_research.errors import DataError
+
+
+def files(source: str | Path) -> list[Path]:
+    """The files that ``source`` names, a path or a pattern such as ``logs/2014-*.csv``, sorted.
+
+    Raises
+    ------
+    DataError
+        If it names a folder, something that is not a file, or nothing.
+    """
+    text = str(source)
+    path = Path(text).expanduser()
+    if not text or "\0" in text:
+        raise DataError(f"{text!r} names no file")
+    if path.is_dir():
+        raise DataError(f"{text} is a folder; name a file, or a pattern such as {text}/*.csv")
+    if path.is_file():
+        return [path]
+    if path.exists():
+        raise DataError(f"{text} is not a file")
+    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    found = [name for name in found if name.is_file()]
+    if not found:
+        what = "no file matches" if glob.has_magic(text) else "no such file"
+        raise DataError(f"{text}: {what}")
+    return found
+
+
+def data_hash(source: str | Path) -> str:
+    """SHA-256 of what ``source`` holds: contents only, neither names nor their order.
+
+    One file gives what ``sha256sum`` prints; several give the hash of their sorted hashes.
+    """
+    hashes = []
+    for path in files(source):
+        with path.open("rb") as stream:
+            hashes.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()

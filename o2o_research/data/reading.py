@@ -1,0 +1,409 @@
+"""A log against its canonical table: read it checked, or learn everything that is wrong.
+
+A quick pass reads, types and counts. Only if it finds something does a careful pass go
+back for the lines, and a single ``DataError`` lists all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zoneinfo
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from o2o_research.data import sources
+from o2o_research.data.files import files
+from o2o_research.data.tables import ORDERS, Column, Table
+from o2o_research.domain import Interval
+from o2o_research.errors import DataError
+
+_TYPES = {"text": "string", "time": "timestamp(6)", "number": "float64"}
+_UNREAD = {
+    "time": "not readable as a date and time; write 2014-05-30 or 2014-05-30 20:15",
+    "number": "not a number; write it like 1234.5",
+}
+_EARLIEST, _LATEST = "1990-01-01", "2099-12-31"
+
+
+def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Table:
+    """An order log, checked, as an Ibis table on DuckDB.
+
+    Parameters
+    ----------
+    source : path of a CSV (plain or gzip; UTF-8, UTF-16 with its mark, or GB18030; comma, tab,
+        semicolon or bar) or Parquet file, or a pattern such as ``logs/2014-*.csv``
+    timezone : where the shop is. A time written with an offset is turned into this zone's
+        wall clock; one without is taken as that wall clock already.
+
+    Returns
+    -------
+    ibis Table
+        ``customer_id`` text, ``ordered_at`` timestamp, ``amount`` yuan, ``channel`` text,
+        ``discount`` yuan, and ``order_id`` text first where the log has it. DuckDB holds them
+        in memory, and on disk beyond that; the files are not needed again.
+
+    Raises
+    ------
+    DataError
+        Lists every problem: file, column, rows (the line an editor shows; in Parquet the
+        row from 1), up to three examples, and the rule.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> log = pathlib.Path(tempfile.mkdtemp()) / "orders.csv"
+    >>> _ = log.write_text(
+    ...     "customer_id,ordered_at,amount,channel,discount\\n"
+    ...     "A,2014-05-30 12:10,58,dine_in,0\\n"
+    ...     "B,2014-05-30,29.5,voucher,-30\\n"
+    ... )
+    >>> read_orders(log)
+    Traceback (most recent call last):
+    o2o_research.errors.DataError: orders.csv: discount, row 3: -30 is negative; must be >= 0 yuan
+    """
+    return read(source, ORDERS, timezone=timezone)
+
+
+def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -> ir.Table:
+    """Any table that is described, as ``read_orders`` reads orders.
+
+    A loader describes the columns it needs of a foreign log, and has them checked here.
+    """
+    try:
+        zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(
+            f"timezone {timezone!r} is not known; write one like Asia/Shanghai"
+        ) from None
+    con = sources.connect(timezone)
+    paths = files(source)
+    names = [path.name for path in paths]
+    parts, problems = [], []
+    with TemporaryDirectory(prefix="o2o-") as scratch:
+        for path, name in zip(paths, names, strict=True):
+            name = name if names.count(name) == 1 else str(path)
+            try:
+                part = sources.open_part(
+                    con, path, name=name, scratch=Path(scratch),
+                    columns=[c.name for c in table.columns],
+                )  # fmt: skip
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                parts.append(part)
+        columns = _columns(table, parts)
+        problems += [p for part in parts for p in _header_problems(part, columns)]
+        if not problems:
+            checked = _quick(con, parts, table, columns, timezone)
+            if checked is not None:
+                return checked
+        checked, found = _careful(con, parts, table, columns, timezone, Path(scratch))
+        problems += found
+        if not problems and checked is not None and not checked.count().to_pyarrow().as_py():
+            problems.append(f"{names[0] if len(names) == 1 else source} holds no {table.name}")
+        if problems or checked is None:
+            raise DataError("\n".join(problems))
+        return checked
+
+
+def write_orders(orders: ir.Table, to: str | Path) -> Path:
+    """Check ``orders`` as if read from a file, and write them to ``to`` as Parquet.
+
+    Written beside and renamed into place: a file that is there is whole. Rows keep their
+    order, so the same orders give the same bytes.
+
+    Raises
+    ------
+    DataError
+        As ``read_orders``, the rows counted from 1; or if the folder does not exist.
+    """
+    target = Path(to)
+    if not target.parent.is_dir():
+        raise DataError(f"{target.parent} is not a folder")
+    if target.is_dir():
+        raise DataError(f"{target} is a folder; name a file")
+    with TemporaryDirectory(prefix=".o2o-", dir=target.parent) as beside:
+        rough, whole = Path(beside, target.name), Path(beside, "whole")
+        orders.to_parquet(str(rough))
+        read_orders(rough).to_parquet(str(whole))
+        os.replace(whole, target)
+    return target
+
+
+def _columns(table: Table, parts: Sequence[sources.Part]) -> list[Column]:
+    """What every part must have: the columns of the table, less optional ones none has."""
+    there = {name for part in parts for name in part.header}
+    return [c for c in table.columns if not c.optional or c.name in there]
+
+
+def _header_problems(part: sources.Part, columns: Sequence[Column]) -> Iterator[str]:
+    missing = [c.name for c in columns if c.name not in part.header]
+    if missing:
+        what = "column" if len(missing) == 1 else "columns"
+        found = ", ".join(sources.shown(name) for name in part.header[:10])
+        found += f" and {len(part.header) - 10} more" if len(part.header) > 10 else ""
+        yield f"{part.name}: {what} {', '.join(missing)} missing; the header has {found}"
+    for column in columns:
+        if part.header.count(column.name) > 1:
+            yield f"{part.name}: column {column.name} stands twice in the header"
+        if column.name in part.header and not _readable(part, column):
+            kind = {"text": "text", "time": "dates or times", "number": "numbers"}[column.type]
+            yield (
+                f"{part.name}: column {column.name} holds {part.types[column.name]}; "
+                f"it must hold {kind}"
+            )
+
+
+def _readable(part: sources.Part, column: Column) -> bool:
+    """Whether the type in the file can be what the column wants; a CSV's text can."""
+    kind = part.types.get(column.name)
+    if kind is None or kind.is_string():
+        return True
+    match column.type:
+        case "text":
+            return bool(kind.is_integer() or kind.is_uuid())
+        case "time":
+            return bool(kind.is_date() or kind.is_timestamp())
+        case "number":
+            return bool(kind.is_numeric() and not kind.is_boolean())
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A rule on one column: where it is broken, and what to say."""
+
+    column: Column
+    broken: Any
+    wording: str
+
+
+def _quick(
+    con: Any,
+    parts: Sequence[sources.Part],
+    table: Table,
+    columns: Sequence[Column],
+    timezone: str,
+) -> ir.Table | None:
+    """The checked table, or nothing if anything at all is wrong."""
+    names = [c.name for c in columns]
+    alike: dict[Any, list[sources.Part]] = {}
+    for part in parts:
+        shape = (part.is_parquet, part.delimiter, part.header, tuple(part.types.items()))
+        alike.setdefault(shape, []).append(part)
+    try:
+        raws = [
+            sources.read_parquet(con, group)
+            if group[0].is_parquet
+            else sources.read_csv(con, group, names)
+            for group in alike.values()
+        ]
+        marked = (_marked(_typed(con, raw, columns, timezone), columns) for raw in raws)
+        rows = con.create_table(
+            ibis.util.gen_name(table.name),
+            ibis.union(*(part.select(*names, "_bad") for part in marked)),
+        )
+        count = rows.agg(n=rows.count(), bad=rows["_bad"].sum()).to_pyarrow().to_pylist()[0]
+        if not count["n"] or count["bad"]:
+            return None
+        key = _key(table, columns)
+        if key and rows.select(key).distinct().count().to_pyarrow().as_py() < count["n"]:
+            return None
+    except duckdb.Error:
+        return None
+    return rows.select(names)
+
+
+def _careful(
+    con: Any,
+    parts: Sequence[sources.Part],
+    table: Table,
+    columns: Sequence[Column],
+    timezone: str,
+    scratch: Path,
+) -> tuple[ir.Table | None, list[str]]:
+    """The table read record by record, and everything that is wrong with it."""
+    problems: list[str] = []
+    whole = []
+    for index, part in enumerate(parts):
+        here = [c for c in columns if c.name in part.header and _readable(part, c)]
+        if not here:
+            continue
+        try:
+            if part.is_parquet:
+                raw = sources.read_parquet(con, [part])
+            else:
+                raw, found = sources.read_csv_carefully(con, part, [c.name for c in here], scratch)
+                problems += found
+            typed = _typed(con, raw, here, timezone)
+            problems += _broken(part.name, typed, list(_checks(typed, here)))
+        except duckdb.Error:
+            problems.append(f"{part.name} is not a whole Parquet file; write it again")
+            continue
+        if len(here) == len(columns):
+            whole.append(_marked(typed, columns).mutate(_file=index))
+    if not whole:
+        return None, problems
+    rows = con.create_table(ibis.util.gen_name(table.name), ibis.union(*whole))
+    key = _key(table, columns)
+    if key:
+        problems += _repeated(con, rows.filter(~rows["_bad"]), key, table, parts)
+    return rows.select([c.name for c in columns]), problems
+
+
+def _key(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
+    """The first key of the table that these columns hold."""
+    names = {c.name for c in columns}
+    return next((key for key in table.keys if names.issuperset(key)), ())
+
+
+def _typed(con: Any, raw: ir.Table, columns: Sequence[Column], timezone: str) -> ir.Table:
+    """The columns in their canonical types, and each cell as ``cell_<column>`` beside them."""
+    cells = {
+        f"cell_{c.name}": raw[c.name].strip().nullif("")
+        if raw[c.name].type().is_string()
+        else raw[c.name]
+        for c in columns
+    }
+    cells |= {"_row": raw["_row"]} if "_row" in raw.columns else {}
+    # Each layer is a view: one select would write every cell's expression out many times.
+    layer = con.create_view(ibis.util.gen_name("cells"), raw.select(**cells))
+    values = {c.name: _value(layer[f"cell_{c.name}"], c, timezone) for c in columns}
+    return con.create_view(ibis.util.gen_name("typed"), layer.mutate(**values))
+
+
+def _value(cell: Any, column: Column, timezone: str) -> Any:
+    """A cell in the canonical type of its column; null if it cannot be read as that."""
+    is_text = cell.type().is_string()
+    match column.type:
+        case "text":
+            value = cell
+        case "time":
+            value = _moment(cell, timezone) if is_text else cell
+        case "number":
+            number = cell.try_cast("float64") if is_text else cell.cast("float64")
+            value = ibis.ifelse(number.isnan() | number.isinf(), None, number)
+    return value.cast(_TYPES[column.type])
+
+
+def _checks(typed: ir.Table, columns: Sequence[Column]) -> Iterator[_Check]:
+    """The rules that the columns of ``typed`` must keep."""
+    for column in columns:
+        cell, value = typed[f"cell_{column.name}"], typed[column.name]
+        if not column.gaps:
+            yield _Check(column, cell.isnull(), "empty; it must be known")
+        if column.type != "text":
+            yield _Check(column, cell.notnull() & value.isnull(), _UNREAD[column.type])
+        for broken, wording in _outside(value, column):
+            yield _Check(column, broken.fill_null(False), wording)
+
+
+def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
+    """The columns with ``_bad``, whether a row breaks any rule."""
+    bad = ibis.or_(ibis.literal(False), *(check.broken for check in _checks(typed, columns)))
+    row = ["_row"] if "_row" in typed.columns else []
+    return typed.select(*(c.name for c in columns), *row, _bad=bad)
+
+
+def _outside(value: Any, column: Column) -> Iterator[tuple[Any, str]]:
+    """Where ``value`` leaves the column's domain, and what to say."""
+    if column.type == "time":
+        early = value < ibis.timestamp(_EARLIEST)
+        late = value >= ibis.timestamp(_LATEST) + ibis.interval(days=1)
+        yield early | late, f"outside {_EARLIEST} to {_LATEST}"
+    elif column.domain:
+        interval = Interval.parse(column.domain)
+        low, high = (f"{end:,.15g} {column.unit}".strip() for end in (interval.low, interval.high))
+        word = "negative" if interval.low == 0 and not interval.low_open else "too small"
+        below = value <= interval.low if interval.low_open else value < interval.low
+        above = value >= interval.high if interval.high_open else value > interval.high
+        yield below, f"{word}; must be {'>' if interval.low_open else '>='} {low}"
+        yield above, f"too large; must be {'<' if interval.high_open else '<='} {high}"
+
+
+def _moment(text: Any, timezone: str) -> Any:
+    """Text as the shop's wall clock: ISO extended first, then its compact and Chinese forms."""
+    zoned = dt.Timestamp(timezone=timezone)
+    plain = (
+        text.re_replace(r"^(\d{4})(\d\d)(\d\d)[T ]?", r"\1-\2-\3 ")
+        .re_replace(r"^(\d{4})[年.](\d{1,2})[月.](\d{1,2})日?\s*", r"\1-\2-\3 ")
+        .re_replace(r" (\d\d)(\d\d)(\d\d)", r" \1:\2:\3")
+        .strip()
+    )
+    return text.try_cast(zoned).coalesce(plain.try_cast(zoned)).cast(_TYPES["time"])
+
+
+def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[str]:
+    """One line for each check that rows of ``typed`` break."""
+    counts = typed.agg(**{f"n{i}": c.broken.sum() for i, c in enumerate(checks)}).to_pyarrow()
+    for check, count in zip(checks, counts.to_pylist()[0].values(), strict=True):
+        if not count:
+            continue
+        cell = typed[f"cell_{check.column.name}"].cast("string")
+        first = (
+            typed.select("_row", cell=cell, broken=check.broken)
+            .filter(ibis._.broken)
+            .order_by("_row")
+            .limit(3)
+            .to_pyarrow()
+            .to_pylist()
+        )
+        rows = sources.row_list([r["_row"] for r in first], count)
+        cells = ", ".join(_quoted(r["cell"], check.column) for r in first if r["cell"] is not None)
+        said = f"{cells} {'is' if count == 1 else 'are'} {check.wording}".strip()
+        yield f"{name}: {check.column.name}, {rows}: {said}"
+
+
+def _repeated(
+    con: Any,
+    rows: ir.Table,
+    key: Sequence[str],
+    table: Table,
+    parts: Sequence[sources.Part],
+) -> Iterator[str]:
+    """One line for each file with rows that an earlier row already holds, by ``key``."""
+    same = ibis.window(group_by=list(key), order_by=["_file", "_row"])
+    numbered = rows.mutate(
+        _nth=ibis.row_number().over(same),
+        _first_file=rows["_file"].first().over(same),
+        _first_row=rows["_row"].first().over(same),
+    )
+    again = con.create_table(
+        ibis.util.gen_name("repeated"), numbered.filter(numbered["_nth"] > 0), temp=True
+    )
+    for index, part in enumerate(parts):
+        mine = again.filter(again["_file"] == index)
+        count = mine.count().to_pyarrow().as_py()
+        if not count:
+            continue
+        first = mine.order_by("_row").limit(3).to_pyarrow().to_pylist()
+        earlier = ", ".join(
+            f"{'' if r['_first_file'] == index else parts[r['_first_file']].name + ' '}"
+            f"row {r['_first_row']}"
+            for r in first
+        )
+        where = sources.row_list([r["_row"] for r in first], count)
+        verb = "repeats" if count == 1 else "repeat"
+        if len(key) == 1:
+            cells = ", ".join(sources.shown(r[key[0]]) for r in first)
+            said = f"{key[0]}, {where}: {cells} {verb} {earlier}; one row is one {table.row}"
+        else:
+            said = (
+                f"{where}: {verb} {earlier} in {', '.join(key[:-1])} and {key[-1]}; if they are "
+                f"different {table.name}, tell them apart by a column {table.keys[0][0]}"
+            )
+        yield f"{part.name}: {said}"
+
+
+def _quoted(cell: str, column: Column) -> str:
+    """A cell for a message: a number as it stands, anything else in quotes."""
+    number = re.fullmatch(r"[-+]?[\d.]{1,30}([eE][-+]?\d{1,5})?", cell, re.ASCII)
+    return cell if number and column.type == "number" else sources.shown(cell)

@@ -1,0 +1,93 @@
+"""Chromium without a window, told what to do over its debugging socket."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import websocket
+
+
+class Browser:
+    """Opens pages and remembers what they asked the network for and complained about."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._command = [
+            program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", "--remote-debugging-port=0", "--remote-allow-origins=*",
+            "--window-size=1280,900", f"--user-data-dir={folder / 'profile'}", "about:blank",
+        ]  # fmt: skip
+        self._port = folder / "profile" / "DevToolsActivePort"
+        self.asked: list[str] = []
+        self.complaints: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        port, path = self._until(lambda: self._port.is_file() and self._port.read_text().split())
+        address = f"ws://127.0.0.1:{port}{path}"
+        self._socket = websocket.create_connection(address, timeout=60, suppress_origin=True)
+        self._count, self._session = 0, ""
+        page = self._call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self._call("Target.attachToTarget", targetId=page, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(30)
+
+    def open(self, address: str) -> None:
+        self._call("Page.navigate", url=address)
+
+    def run(self, script: str) -> Any:
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        return answer["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        self._until(lambda: self.run(f"!!({condition})"))
+
+    def size(self, width: int, height: int) -> None:
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def _call(self, method: str, **parameters: Any) -> Any:
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._socket.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._socket.recv())
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self._note(answer)
+
+    def _note(self, event: Any) -> None:
+        kind = event.get("method")
+        if kind == "Network.requestWillBeSent":
+            self.asked.append(event["params"]["request"]["url"])
+        elif kind in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+            self.complaints.append(event["params"])
+
+    def _until(self, condition: Any, seconds: float = 60.0) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if answer := condition():
+                return answer
+            time.sleep(0.05)
+        raise TimeoutError(f"not within {seconds:.0f} s")
