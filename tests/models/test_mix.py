@@ -96,8 +96,8 @@ def test_a_full_room_is_worth_the_contribution_less_the_cost_of_the_last_guest()
     assert best.dish_values[0] == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.001, 0.02, 0.5])
-@pytest.mark.parametrize("elasticity", [0.1, 0.3, 0.4])
+@pytest.mark.parametrize("rate", [0.0, 0.002, 0.5])
+@pytest.mark.parametrize("elasticity", [0.1, 0.4])
 def test_one_channel_holds_the_goodwill_of_the_closed_form(rate, elasticity):
     # D^(p - 1) = m beta / (K (1 - e delta / (delta + rho))), p = (1 - e) / beta,
     # K = R ((delta / g)^e / n)^(1 / beta).
@@ -315,7 +315,7 @@ def random_steady_week(mix: Mix, rng: np.random.Generator) -> float:
     return total
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(mix=mixes(), seed=st.integers(0, 1_000))
 def test_the_best_week_beats_every_corner_and_every_random_week(mix, seed):
     best = mix.best()
@@ -327,7 +327,7 @@ def test_the_best_week_beats_every_corner_and_every_random_week(mix, seed):
         assert random_steady_week(mix, rng) <= best.contribution + slack
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(mix=mixes())
 def test_the_best_week_is_feasible_and_keeps_its_books(mix):
     best = mix.best()
@@ -348,7 +348,7 @@ def test_the_best_week_is_feasible_and_keeps_its_books(mix):
         assert best.demand[i] == pytest.approx(willing, rel=1e-9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(mix=mixes(), at=st.floats(0.05, 0.9), other=st.floats(0.05, 0.9))
 def test_the_frontier_is_concave_in_goodwill(mix, at, other):
     top = mix.highest_goodwill
@@ -357,7 +357,7 @@ def test_the_frontier_is_concave_in_goodwill(mix, at, other):
     assert middle >= np.mean(ends) - 1e-6 * np.abs(ends).max()
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(mix=mixes())
 def test_more_room_never_earns_less_and_values_are_never_negative(mix):
     best = mix.best()
@@ -397,7 +397,7 @@ def test_shortsighted_weeks_end_where_an_endlessly_impatient_owner_does():
         for name, row in mix.channels.items()
     }
     mix = restaurant(channels=rows, decay_rate=0.5)
-    last = next(islice(mix.shortsighted_weeks(1.0), 30, None))
+    last = next(islice(mix.shortsighted_weeks(1.0), 22, None))
     assert mix.best(1e5).goodwill == pytest.approx(last.goodwill, rel=1e-3)
 
 
