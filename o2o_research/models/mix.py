@@ -138,8 +138,8 @@ class Plan:
     guests : ndarray, shape (channels, dayparts)
         Guests served.
     demand : ndarray, shape (channels,)
-        Guests who want to come. A daypart's part of it may be turned away: a voucher that
-        does not hold at weekends.
+        Guests who want to come. Some may be turned away: a voucher that does not hold at
+        weekends.
     spend : ndarray, shape (channels,)
         Promotion, yuan a week.
     place_values : ndarray, shape (dayparts,)
@@ -152,8 +152,7 @@ class Plan:
     goodwill_earnings : float
         What one unit of goodwill saves in promotion, yuan a week.
     gap : float
-        No feasible week earns more than this above the plan: a bound, from the tangent
-        plane of the concave objective, yuan.
+        No week that obeys the same limits earns more than this above the plan, yuan.
     """
 
     contribution: float
@@ -196,6 +195,25 @@ class Mix:
     ----------
     Nerlove, M. & Arrow, K. J. (1962). Optimal advertising policy under dynamic conditions.
     Economica 29(114).
+
+    Examples
+    --------
+    Vouchers fill the first daypart only, up to where the name they wear costs what they bring:
+
+    >>> table = ChannelDemand(
+    ...     contribution=38, base_guests=1_500, won_guests=250, reference_spend=3_000,
+    ...     spend_elasticity=0.3, goodwill_elasticity=0.5, goodwill_effect=3e-5,
+    ...     dishes=1.6, places=1, daypart_shares=[0.5, 0.5])
+    >>> voucher = ChannelDemand(
+    ...     contribution=14, base_guests=300, won_guests=500, reference_spend=2_000,
+    ...     spend_elasticity=0.5, goodwill_elasticity=0.2, goodwill_effect=-2e-5,
+    ...     dishes=1.6, places=1, daypart_shares=[0.5, 0.5])
+    >>> best = Mix(channels={"table": table, "voucher": voucher},
+    ...            places=[1_200, 900], dishes=[3_000, 3_000], decay_rate=0.05).best()
+    >>> best.guests.round().astype(int).tolist(), best.place_values.round(1).tolist()
+    ([[900, 900], [71, 0]], [0.0, 36.2])
+    >>> round(best.goodwill_value * voucher.goodwill_effect, 2)
+    -14.0
     """
 
     channels: Mapping[str, ChannelDemand]
@@ -427,7 +445,6 @@ class Mix:
         """
         if not 0 <= discount_rate < np.inf:
             raise ValueError(f"discount_rate={discount_rate:g} must lie in [0, inf)")
-
         if not self.highest_goodwill > 0:
             return self._empty
         golden = self._plan()

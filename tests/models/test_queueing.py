@@ -197,8 +197,8 @@ def test_exponential_service_equals_the_balance_equations(rate, servers):
     assert queue.utilisation == pytest.approx(np.minimum(n, servers) @ law / servers, rel=1e-10)
 
 
-@pytest.mark.parametrize("servers", [2, 3, 5, 10, 20])
-@pytest.mark.parametrize("occupied", [0.5, 0.7, 0.9, 0.95])
+@pytest.mark.parametrize("servers", [2, 5, 20])
+@pytest.mark.parametrize("occupied", [0.5, 0.7, 0.9])
 def test_constant_service_is_within_two_percent_of_the_exact_wait(servers, occupied):
     load = servers * occupied
     queue = Queue(arrival_rate=load, mean_service=1.0, servers=servers, service_variation=0.0)

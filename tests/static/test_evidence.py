@@ -86,3 +86,10 @@ def test_every_term_is_used() -> None:
         if path.suffix in (".ipynb", ".yaml", ".py") and path.name != "terms.yaml"
     )
     assert not {key for key in terms() if key not in text}
+
+
+@pytest.mark.parametrize("file", ["terms.yaml", "evidence/sources.yaml"])
+def test_no_key_is_defined_twice(file: str) -> None:
+    text = (cases.home() / "o2o_research" / file).read_text(encoding="utf-8")
+    keys = [line.split(":")[0] for line in text.splitlines() if line[:1].isalpha()]
+    assert len(set(keys)) == len(keys), {key for key in keys if keys.count(key) > 1}
