@@ -198,7 +198,13 @@ def _run(
     from o2o_research.execution import run as execute
 
     done = execute(
-        name, values, folder, languages=languages, formats=formats, progress=sys.stderr.isatty(), fresh=fresh,
+        name,
+        values,
+        folder,
+        languages=languages,
+        formats=formats,
+        progress=sys.stderr.isatty(),
+        fresh=fresh,
     )
     out.print(
         f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "

@@ -26,6 +26,18 @@ from o2o_research.terms import Language
 LEAST_REPEATERS = 50
 GROUPS = ("deal", "full_price")
 
+# The Terms under which a report shows them.
+SOURCES = {"assumed": "source_assumed", "fitted": "source_fitted", "too_few": "source_too_few"}
+VOUCHER_TERMS = {
+    "meals": "term_meals",
+    "spend_beyond": "term_spend_beyond",
+    "returns": "term_returns",
+    "breakage": "term_breakage",
+    "regulars": "term_regulars",
+    "displaced": "term_displaced",
+    "reference_price": "term_reference_price",
+}
+
 
 # Vouchers
 
@@ -135,7 +147,11 @@ def assumed_guests(p: Any) -> dict[str, Guests]:
 
 
 def guests_of(
-    orders: str, deal_label: str, assumed: Mapping[str, Guests], draws: int, rng: np.random.Generator
+    orders: str,
+    deal_label: str,
+    assumed: Mapping[str, Guests],
+    draws: int,
+    rng: np.random.Generator,
 ) -> dict[str, Guests]:
     """Both groups fitted from an order log; a group too small to fit stays as assumed.
 
@@ -204,7 +220,7 @@ def guest_table(guests: Mapping[str, Guests]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "guest_group": [names[group] for group in guests],
-            "guest_source": [f"source_{each.source}" for each in guests.values()],
+            "guest_source": [SOURCES[each.source] for each in guests.values()],
             "guest_count": [float(each.customers) for each in guests.values()],
             "guest_repeaters": [float(each.repeaters) for each in guests.values()],
             "guest_spend": [float(np.ravel(each.spend)[0]) for each in guests.values()],

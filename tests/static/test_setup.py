@@ -20,13 +20,14 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!; ]", name)[0]).lower()
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return {
-        plain(line.split("==")[0]): line.split("==")[1].split(" ")[0]
-        for line in lines
-        if "==" in line
-    }
+def locked() -> dict[str, set[str]]:
+    """The versions of each package: more than one where the Python version decides."""
+    versions: dict[str, set[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        if "==" in line:
+            name, rest = line.split("==", 1)
+            versions.setdefault(plain(name), set()).add(rest.split(" ")[0])
+    return versions
 
 
 def test_every_requirement_is_locked() -> None:
