@@ -25,7 +25,7 @@ check: .venv/installed ## Format, lint, types and static tests, in seconds
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/pytest -q tests/static
 
 test: .venv/installed report check ## Everything: install, report, checks, all tests

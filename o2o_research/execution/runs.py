@@ -207,6 +207,8 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress
                 # Saving after every cell validates the whole notebook every time.
                 request_save_on_cell_execute=False,
                 autosave_cell_every=0,
+                # The kernel warns on every start of a transport that stays on this machine.
+                extra_arguments=["--log-level=ERROR"],
                 progress_bar={"desc": source.stem, "leave": False} if progress else False,
             )
     except PapermillExecutionError as error:
