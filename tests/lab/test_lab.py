@@ -96,7 +96,9 @@ def page(root: Path, tmp_path: Path) -> Iterator[tuple[Page, str]]:
         wait_for(f"http://127.0.0.1:{lab}/api")
         targets = json.loads(wait_for(f"http://127.0.0.1:{debug}/json"))
         (target,) = [each for each in targets if each["type"] == "page"]
-        yield Page(target["webSocketDebuggerUrl"]), f"http://127.0.0.1:{lab}"
+        driven = Page(target["webSocketDebuggerUrl"])
+        yield driven, f"http://127.0.0.1:{lab}"
+        driven.socket.close()
     finally:
         for process in (browser, server):
             process.terminate()
@@ -110,23 +112,26 @@ def test_the_notebook_runs_in_jupyterlab_with_its_charts_drawn_offline(
     lab.call("Network.enable")
     lab.call("Page.enable")
     lab.call("Page.navigate", url=f"{address}/lab/tree/notebooks/restaurants.ipynb?reset")
-    lab.until("!!(window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.content"
-              " && jupyterapp.shell.currentWidget.content.model)", 90)  # fmt: skip
-    lab.until("jupyterapp.shell.currentWidget.sessionContext.isReady", 90)
+    opened = "[...jupyterapp.shell.widgets('main')].find(w => w.context && w.context.path.endsWith('ipynb'))"
+    lab.until(
+        f"!!(window.jupyterapp && (window.notebook = {opened}) && notebook.content.model)", 90
+    )
+    lab.ask("jupyterapp.shell.activateById(notebook.id); 0")
+    lab.until("notebook.sessionContext.isReady && !!notebook.sessionContext.session", 60)
     lab.ask("jupyterapp.commands.execute('notebook:run-all-cells'); 0")
     counts = (
-        "[...jupyterapp.shell.currentWidget.content.model.cells].filter(c => c.type === 'code')"
+        "[...notebook.content.model.cells].filter(c => c.type === 'code')"
         ".map(c => c.executionCount)"
     )
     lab.until(f"({counts}).every(n => n !== null)", 180)
     errors = lab.ask(
-        "[...jupyterapp.shell.currentWidget.content.model.cells].filter(c => c.type === 'code')"
+        "[...notebook.content.model.cells].filter(c => c.type === 'code')"
         ".flatMap(c => [...Array(c.outputs.length).keys()].map(i => c.outputs.get(i).type))"
         ".filter(type => type === 'error' || type === 'stream').length"
     )
     assert errors == 0
     lab.ask(
-        "(() => { const n = jupyterapp.shell.currentWidget.content; const cells = [...n.model.cells];"
+        "(() => { const n = notebook.content; const cells = [...n.model.cells];"
         " n.scrollToItem(cells.findIndex(c => c.id === 'orders-flip'), 'center'); return 0; })()"
     )
     lab.until("document.querySelectorAll('.vega-embed canvas, .vega-embed svg').length > 0", 60)
