@@ -71,7 +71,7 @@ class Term:
 
         >>> term("commission_share").format(0.15, "zh")
         '15%'
-        >>> term("market_revenue").format(2.5392e12, "en")
+        >>> term("catering_revenue").format(2.5392e12, "en")
         '2,539 billion yuan'
         """
         if value is None or value == "":

@@ -1,8 +1,8 @@
 """One run: checked parameters in, a whole directory out, or an error and nothing.
 
 A run is written beside its place and renamed into it when it is whole. One that fails leaves
-the last good run where it was, and itself in ``<place>.failed`` with its state and the notebook
-up to the cell that stopped it.
+the last good run where it was, and itself in ``<place>.failed`` with its state and, unless the
+kernel died, the notebook up to the cell that stopped it.
 """
 
 from __future__ import annotations
