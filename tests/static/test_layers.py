@@ -33,6 +33,7 @@ ALONE = {
     "pypandoc": "publishing",
     "typst": "publishing",
     "duckdb": "data",
+    "sqlglot": "data",
     "ibis": "data",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
