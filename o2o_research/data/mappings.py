@@ -7,6 +7,7 @@ connection is made, nowhere else.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -101,6 +102,19 @@ def resolve(source: str | Path, table: Table) -> Source:
 def tables_in(source: str | Path) -> list[str]:
     """The canonical tables that a mapping names, in its order; none for a plain source."""
     return [name for name in _sections(source)[1] if name] if _is_mapping(source) else []
+
+
+def present(source: str) -> bool:
+    """Whether the files that ``source`` names are there; a database is asked when it is read.
+
+    Raises
+    ------
+    DataError
+        If a mapping written inline is out of shape, or a secret is written in a URL.
+    """
+    if not _inline(source) and not _URL.match(source):
+        return bool(glob.glob(source))
+    return all(each.scheme or each.engine or glob.glob(each.where_from) for each in _each(source))
 
 
 def identity(source: str | Path) -> list[dict[str, Any]]:

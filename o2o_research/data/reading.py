@@ -25,7 +25,7 @@ from o2o_research.data.expressions import Reader
 from o2o_research.data.files import files
 from o2o_research.data.layout import Layout
 from o2o_research.data.mappings import Source, fill_in, resolve
-from o2o_research.data.problems import Problem, shown
+from o2o_research.data.problems import Problem, notices, shown
 from o2o_research.data.tables import ORDERS, Column, Table
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
@@ -52,6 +52,13 @@ _KINDS = {
 }
 _YES, _NO = ("1", "1.0", "true", "yes", "y", "是"), ("0", "0.0", "false", "no", "n", "否")
 _LESS, _MORE = {"time": "earlier", "number": "less"}, {"time": "later", "number": "more"}
+_WORDS = ("earlier", "less", "later", "more")
+_UNREAD_ZH = {
+    "time": "不是日期时间",
+    "week": "不是日期",
+    "flag": "不是“是/否”",
+    "number": "不是数值",
+}
 _EARLIEST, _LATEST = "1990-01-01", "2099-12-31"
 
 
@@ -186,7 +193,17 @@ def read_checked(
             problems.append(Problem(f"no good {table.row} is left"))
         if checked is None or (problems and not lenient) or any(not p.count for p in problems):
             raise DataError("\n".join(map(str, problems)))
-        return checked
+        return _told(checked, table)
+
+
+def _told(checked: Checked, table: Table) -> Checked:
+    """What is left out is said where a report can hear it."""
+    if checked.left_out:
+        notices.left_out(
+            table.zh.partition("：")[0], table.name.replace("_", " "),
+            checked.count, checked.left_out, checked.problems,
+        )  # fmt: skip
+    return checked
 
 
 def write_orders(orders: ir.Table, to: str | Path) -> Path:
@@ -273,6 +290,7 @@ class _Check:
     column: Column
     broken: Any
     wording: str
+    zh: str
     cell: str = "cell"
 
 
@@ -395,7 +413,7 @@ def _typed(
     What an expression of the mapping could not read stands as ``fault_<column>``.
     """
     reader = Reader(
-        number=lambda text: text.try_cast("float64"), moment=lambda text: _moment(text, timezone)
+        number=lambda text: text.try_cast("float64"), moment=lambda text: moment(text, timezone)
     )
     needed = layout.needs(columns, header)
     cells = layout.cells(columns, header, lambda name: raw[sources.raw(needed.index(name))], reader)
@@ -439,34 +457,45 @@ def _checks(typed: ir.Table, columns: Sequence[Column]) -> Iterator[_Check]:
     if "fault_where" in typed.columns:
         where = Column(name="where", type="text", zh="条件", en="condition")
         fault = typed["fault_where"].notnull()
-        yield _Check(where, fault, "not readable in its expression", "fault")
+        yield _Check(where, fault, "not readable in its expression", "无法计算", "fault")
     for column in columns:
         cell, value = typed[f"cell_{column.name}"], typed[column.name]
         empty = cell.isnull()
         if (fault := f"fault_{column.name}") in typed.columns:
             empty = empty & typed[fault].isnull()
-            yield _Check(column, typed[fault].notnull(), "not readable in its expression", "fault")
+            faulty = typed[fault].notnull()
+            yield _Check(column, faulty, "not readable in its expression", "无法计算", "fault")
         if not column.gaps:
-            yield _Check(column, empty, "empty; it must be known")
+            yield _Check(column, empty, "empty; it must be known", "为空")
         if column.type != "text":
-            yield _Check(column, cell.notnull() & value.isnull(), _UNREAD[column.type])
-        for broken, wording in _outside(value, column):
-            yield _Check(column, broken.fill_null(False), wording)
+            unread = cell.notnull() & value.isnull()
+            yield _Check(column, unread, _UNREAD[column.type], _UNREAD_ZH[column.type])
+        for broken, wording, zh in _outside(value, column):
+            yield _Check(column, broken.fill_null(False), wording, zh)
         if column.type == "week":
             late = value != value.truncate("W")
             yield _Check(
-                column, late.fill_null(False), "not a Monday; write the day of the week's Monday"
+                column,
+                late.fill_null(False),
+                "not a Monday; write the day of the week's Monday",
+                "不是周一",
             )
         if column.options:
             yield _Check(
                 column,
                 value.notnull() & value.notin(column.options),
                 "not one of " + ", ".join(column.options),
+                "不在清单之内",
             )
         for other, words in ((column.at_least, _LESS), (column.at_most, _MORE)):
             if other in typed.columns:
                 apart = value < typed[other] if words is _LESS else value > typed[other]
-                yield _Check(column, apart.fill_null(False), f"{words[column.type]} than {other}")
+                yield _Check(
+                    column,
+                    apart.fill_null(False),
+                    f"{words[column.type]} than {other}",
+                    f"{'早于小于晚于大于'[_WORDS.index(words[column.type]) * 2 :][:2]} {other}",
+                )
 
 
 def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
@@ -476,23 +505,23 @@ def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
     return typed.select(*(c.name for c in columns), *row, _bad=bad)
 
 
-def _outside(value: Any, column: Column) -> Iterator[tuple[Any, str]]:
+def _outside(value: Any, column: Column) -> Iterator[tuple[Any, str, str]]:
     """Where ``value`` leaves the column's domain, and what to say."""
     if column.type in ("time", "week"):
         early = value < ibis.timestamp(_EARLIEST)
         late = value >= ibis.timestamp(_LATEST) + ibis.interval(days=1)
-        yield early | late, f"outside {_EARLIEST} to {_LATEST}"
+        yield early | late, f"outside {_EARLIEST} to {_LATEST}", "日期超出范围"
     elif column.domain:
         interval = Interval.parse(column.domain)
         low, high = (f"{end:,.15g} {column.unit}".strip() for end in (interval.low, interval.high))
         word = "negative" if interval.low == 0 and not interval.low_open else "too small"
         below = value <= interval.low if interval.low_open else value < interval.low
         above = value >= interval.high if interval.high_open else value > interval.high
-        yield below, f"{word}; must be {'>' if interval.low_open else '>='} {low}"
-        yield above, f"too large; must be {'<' if interval.high_open else '<='} {high}"
+        yield below, f"{word}; must be {'>' if interval.low_open else '>='} {low}", "低于下限"
+        yield above, f"too large; must be {'<' if interval.high_open else '<='} {high}", "高于上限"
 
 
-def _moment(text: Any, timezone: str) -> Any:
+def moment(text: Any, timezone: str) -> Any:
     """Text as the shop's wall clock: ISO extended first, then its compact and Chinese forms."""
     zoned = dt.Timestamp(timezone=timezone)
     plain = (
@@ -523,7 +552,13 @@ def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[Pr
         where = sources.row_list([r["_row"] for r in first], count) if rows else counted(count)
         cells = ", ".join(_quoted(r["cell"], check.column) for r in first if r["cell"] is not None)
         said = f"{cells} {'is' if count == 1 else 'are'} {check.wording}".strip()
-        yield Problem(f"{name}: {check.column.name}, {where}: {said}", count)
+        yield Problem(
+            f"{name}: {check.column.name}, {where}: {said}",
+            count,
+            check.column.name,
+            check.wording.partition(";")[0],
+            check.zh,
+        )
 
 
 def counted(count: int) -> str:
@@ -559,7 +594,7 @@ def _remote(given: Source, layout: Layout, table: Table, timezone: str, lenient:
     )
     typed = layer.mutate(**_values(layer, columns, reader, layout))
     try:
-        return _remote_checked(name, typed, table, columns, lenient)
+        return _told(_remote_checked(name, typed, table, columns, lenient), table)
     except DataError:
         raise
     except Exception as error:  # every driver has types of its own
@@ -593,6 +628,8 @@ def _remote_checked(
                     f"{name}: {', '.join(key)}, {counted(count)}: {cells} stand more than once; one row is "
                     f"one {table.row}",
                     count,
+                    en="repeats an earlier row",
+                    zh="与前面的行重复",
                 )
             )
             first = ibis.window(group_by=list(key), order_by=names)
@@ -606,7 +643,11 @@ def _remote_checked(
             said = ", ".join(shown(_written(each)) for each in found)
             rule = "exactly once" if column.once_in else "the same in all rows"
             problems.append(
-                Problem(f"{name}: {column.name}, {count:,} {by} {said}: must be {rule}", count)
+                Problem(
+                    f"{name}: {column.name}, {count:,} {by} {said}: must be {rule}",
+                    count,
+                    *_apart(column, by),
+                )
             )
         if lenient and (found or problems):
             keep_out = [apart[[by]]]
@@ -662,7 +703,9 @@ def _repeated(
                 else f"if they are different {table.name.replace('_', ' ')}, tell them apart by a "
                 f"column {table.keys[0][0]}"
             )
-        yield Problem(f"{part.name}: {said}", count)
+        yield Problem(
+            f"{part.name}: {said}", count, en="repeats an earlier row", zh="与前面的行重复"
+        )
 
 
 def _written(value: Any) -> str:
@@ -683,6 +726,12 @@ def _group_rules(rows: ir.Table, columns: Sequence[Column]) -> Iterator[tuple[Co
             yield column, column.same_for, value.nunique() > 1
         if column.once_in:
             yield column, column.once_in, ibis.ifelse(rows[column.name], 1, 0).sum() != 1
+
+
+def _apart(column: Column, by: str) -> tuple[str, str, str]:
+    if column.once_in:
+        return column.name, f"not exactly once for a {by}", f"在同一 {by} 中并非恰有一项"
+    return column.name, f"differs within a {by}", f"在同一 {by} 中不一致"
 
 
 def _disagreeing(
@@ -709,7 +758,7 @@ def _disagreeing(
             if column.once_in
             else f"{by} {names} must have the same {column.name} in all rows"
         )
-        yield Problem(f"{part.name}: {column.name}, {where}: {rule}", count)
+        yield Problem(f"{part.name}: {column.name}, {where}: {rule}", count, *_apart(column, by))
 
 
 def _quoted(cell: str, column: Column) -> str:

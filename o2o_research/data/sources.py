@@ -173,7 +173,8 @@ def read_csv_carefully(
             f"{part.name}: {row_list(rows)}: {have} cells where the header has "
             f"{len(part.header)}; quote a cell that holds {shown(part.delimiter)}"
         )
-        problems.insert(0, Problem(text, len(rows), ragged=True))
+        words = {"en": "cells more or fewer than the header", "zh": "列数与表头不符"}
+        problems.insert(0, Problem(text, len(rows), ragged=True, **words))
     return con.read_parquet(str(target)), problems
 
 
