@@ -74,7 +74,7 @@ def main() -> None:
         peer.append(taken)
         taken, policy = seconds(lambda: fit_policy(paths, put, DISCOUNT, degree=DEGREE))
         own.append(taken)
-    del paths
+    paths = None  # make room
     other = lognormal_paths(36.0, 0.06, 0.2, times, options.paths, rng)
     valuing, found = seconds(lambda: policy.value(other))
 
