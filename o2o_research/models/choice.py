@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -818,6 +818,8 @@ class ChannelChoice:
         Of the stores among one another, in (0, 1]. [l]
     coverage_share : float
         Share of prospects with stores in reach, in [0, 1]. [c]
+    store_bound_share : float
+        Share of prospects who do not buy online at all, in [0, 1]. [b]
     price, waiting, trial, service : ndarray, shape (..., channels)
         Yuan, days, and how much of a full trial and after-sales a channel gives; the first
         channel is the online one.
@@ -830,6 +832,7 @@ class ChannelChoice:
     service_worth: float | Array
     store_dissimilarity: float | Array
     coverage_share: float | Array
+    store_bound_share: float | Array
     price: Array
     waiting: Array
     trial: Array
@@ -844,6 +847,7 @@ class ChannelChoice:
             service_worth="[0, inf)",
             store_dissimilarity="(0, 1]",
             coverage_share="[0, 1]",
+            store_bound_share="[0, 1]",
             price="[0, inf)",
             waiting="[0, inf)",
             trial="[0, 1]",
@@ -874,36 +878,39 @@ class ChannelChoice:
         nest = np.r_[0, 1, np.full(utility.shape[-1] - 1, 2)]
         return Nests(nest=nest, dissimilarity=np.stack([ones, ones, width], axis=-1)), v
 
-    def _at(self, open_channels: Sequence[int] | None) -> Array:
-        """Utilities with every channel but the open ones out of reach."""
-        v = self.utility
-        if open_channels is None:
-            return v
-        keep = np.isin(np.arange(v.shape[-1]), open_channels)
-        return np.where(keep, v, -np.inf)
+    def _segments(self, open_channels: Sequence[int] | None) -> list[tuple[Array, Array]]:
+        """What each kind of prospect can choose among, and how many they are.
+
+        The web and stores, the web alone, stores alone; who has neither is out.
+        """
+        v, place = self.utility, np.arange(self.price.shape[-1])
+        opened = place >= 0 if open_channels is None else np.isin(place, open_channels)
+        cover, bound = np.asarray(self.coverage_share), np.asarray(self.store_bound_share)
+        kinds = (
+            (opened, cover * (1.0 - bound)),
+            (opened & (place == 0), (1.0 - cover) * (1.0 - bound)),
+            (opened & (place > 0), cover * bound),
+        )
+        return [(np.where(seen, v, -np.inf), np.asarray(part)) for seen, part in kinds]
 
     def shares(self, open_channels: Sequence[int] | None = None) -> Array:
         """Share of all prospects that buys in each channel. Shape (..., channels).
 
-        ``open_channels`` are the places of those in use, all unless given; who has no store in
-        reach sees the online one alone.
+        ``open_channels`` are the places of those in use, all unless given.
         """
-        v = self._at(open_channels)
-        nests, near = self._nests(v)
-        web = np.where(np.arange(v.shape[-1]) == 0, v, -np.inf)
-        cover = np.asarray(self.coverage_share, float)[..., np.newaxis]
-        far = self._nests(web)[1]
-        return np.asarray((cover * nests.shares(near) + (1.0 - cover) * nests.shares(far))[..., 1:])
+        total: Any = 0.0
+        for seen, part in self._segments(open_channels):
+            nests, v = self._nests(seen)
+            total = total + part[..., np.newaxis] * nests.shares(v)[..., 1:]
+        return np.asarray(total)
 
     def surplus(self, open_channels: Sequence[int] | None = None) -> Array:
         """What the offer is worth to a prospect on average, yuan: the scale times the log-sum."""
-        v = self._at(open_channels)
-        nests, near = self._nests(v)
-        web = np.where(np.arange(v.shape[-1]) == 0, v, -np.inf)
-        far = self._nests(web)[1]
-        cover = np.asarray(self.coverage_share, float)
-        worth = cover * nests.log_sum(near) + (1.0 - cover) * nests.log_sum(far)
-        return np.asarray(worth * self.taste_spread)
+        total: Any = 0.0
+        for seen, part in self._segments(open_channels):
+            nests, v = self._nests(seen)
+            total = total + part * nests.log_sum(v)
+        return np.asarray(total * self.taste_spread)
 
     @property
     def network_welfare(self) -> Array:
@@ -928,3 +935,111 @@ class ChannelChoice:
     def network_gain(self, margin: ArrayLike) -> Array:
         """What opening the stores adds to the contribution of a prospect, yuan; may be a loss."""
         return self.profit(margin) - self.profit(margin, [0])
+
+
+# --- A crowd of brands ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """Like brands that sell online, each at the price that is best against the others'.
+
+    Brands are a nest: a new one takes from the others first. What the phone is worth and
+    costs is read off today's price and share, taken to be an equilibrium in prices (Bertrand).
+
+    Parameters
+    ----------
+    brands : float
+        Brands today, >= 1.
+    price : float
+        Of each today, yuan, > 0.
+    share : float
+        Share of online prospects that buys one brand today, in (0, 1 / brands).
+    taste_spread : float
+        As of ``ChannelChoice``, yuan, > 0. [s]
+    dissimilarity : float
+        Of the brands among one another, in (0, 1]. [l]
+
+    Examples
+    --------
+    >>> now = Crowd(brands=6.0, price=800.0, share=0.08, taste_spread=200.0, dissimilarity=0.5)
+    >>> round(float(now.markup), 1), round(float(now.at(9.0).share), 4)
+    (114.1, 0.0596)
+    """
+
+    brands: float | Array
+    price: float | Array
+    share: float | Array
+    taste_spread: float | Array
+    dissimilarity: float | Array
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            brands="[1, inf)",
+            price="(0, inf)",
+            share="(0, 1)",
+            taste_spread="(0, inf)",
+            dissimilarity="(0, 1]",
+        )
+        if not np.all(np.multiply(self.share, self.brands) < 1):
+            total = float(np.max(np.multiply(self.share, self.brands)))
+            raise ValueError(f"Crowd: all brands together would sell to {total:g} of the prospects")
+
+    def _markup(self, brands: float | Array, share: float | Array) -> Array:
+        """First-order condition of a price: m (1/l + (1 - 1/l)/n - sigma) = s."""
+        free = 1.0 / np.asarray(self.dissimilarity, float)
+        return np.asarray(self.taste_spread / (free - (free - 1.0) / brands - share))
+
+    @property
+    def markup(self) -> Array:
+        """Price less cost today, yuan."""
+        return self._markup(self.brands, self.share)
+
+    @property
+    def _pull(self) -> Array:
+        """(worth - cost) / s of a phone, from today's share of all brands."""
+        together = np.multiply(self.share, self.brands)
+        odds = np.log(together / (1.0 - together))
+        return np.asarray(
+            odds - self.dissimilarity * np.log(self.brands) + self.markup / self.taste_spread
+        )
+
+    def _share(self, brands: float | Array, markup: Array) -> Array:
+        together = special.expit(
+            self._pull - markup / self.taste_spread + self.dissimilarity * np.log(brands)
+        )
+        return np.asarray(together / brands)
+
+    def at(self, brands: float | Array) -> Market:
+        """Price and share of each with so many brands. Everything broadcasts.
+
+        The condition's right side falls in the markup, so bisection finds its one root.
+        """
+        count = np.asarray(brands, float)
+        low = self._markup(count, 0.0)
+        high = self._markup(count, self._share(count, low))
+        low, high = (np.array(each) for each in np.broadcast_arrays(low, high))
+        for _ in range(60):
+            middle = (low + high) / 2
+            short = self._markup(count, self._share(count, middle)) > middle
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
+        markup = (low + high) / 2
+        share = self._share(count, markup)
+        return Market(self.price - self.markup + markup, markup, share, markup * share)
+
+    def matching_discount(self, ratio: ArrayLike) -> Array:
+        """Yuan off with which a brand wins ``ratio`` times as many of those in between as a like one.
+
+        Within the nest the odds of two brands are exp of their prices' difference over l s.
+        """
+        return np.asarray(self.taste_spread * self.dissimilarity * np.log(ratio))
+
+
+class Market(NamedTuple):
+    """One brand of several: price and markup, yuan; share and profit, yuan, of a prospect."""
+
+    price: Array
+    markup: Array
+    share: Array
+    profit: Array

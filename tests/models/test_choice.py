@@ -12,6 +12,7 @@ from scipy.stats import qmc
 from o2o_research.models.choice import (
     ChannelChoice,
     Choices,
+    Crowd,
     Logit,
     MixedLogit,
     NestedLogit,
@@ -344,7 +345,7 @@ def test_the_order_of_rows_does_not_matter():
 def market(**changes):
     given = {
         "worth": 900.0, "taste_spread": 200.0, "waiting_cost": 8.0, "trial_worth": 60.0,
-        "service_worth": 40.0, "store_dissimilarity": 0.6, "coverage_share": 0.5,
+        "service_worth": 40.0, "store_dissimilarity": 0.6, "coverage_share": 0.5, "store_bound_share": 0.0,
         "price": np.array([798.0, 848.0, 898.0]), "waiting": np.array([7.0, 0.0, 0.0]),
         "trial": np.array([0.0, 0.5, 1.0]), "service": np.array([0.2, 0.6, 1.0]),
     }  # fmt: skip
@@ -393,6 +394,78 @@ def test_channels_take_draws_side_by_side():
         one = market(worth=worth, coverage_share=cover)
         assert many.shares()[i] == pytest.approx(one.shares(), rel=1e-12)
         assert many.network_welfare[i] == pytest.approx(one.network_welfare, rel=1e-12)
+
+
+def test_who_does_not_buy_online_buys_only_in_a_store_in_reach():
+    here = market(store_bound_share=1.0, coverage_share=0.4)
+    assert here.shares()[0] == 0.0
+    assert here.shares([0]).tolist() == [0.0, 0.0, 0.0]
+    assert here.network_share == pytest.approx(here.shares()[1:].sum())
+    near = market(store_bound_share=1.0, coverage_share=1.0)
+    assert here.shares() == pytest.approx(0.4 * near.shares())
+
+
+# --- A crowd --------------------------------------------------------------------------
+
+
+def crowd(**changes):
+    given = {
+        "brands": 6.0,
+        "price": 800.0,
+        "share": 0.08,
+        "taste_spread": 200.0,
+        "dissimilarity": 0.5,
+    }
+    return Crowd(**given | changes)
+
+
+def test_todays_market_is_an_equilibrium_of_itself():
+    now = crowd().at(6.0)
+    assert float(now.price) == pytest.approx(800.0, rel=1e-9)
+    assert float(now.share) == pytest.approx(0.08, rel=1e-9)
+
+
+@pytest.mark.parametrize("brands", [2, 5, 9])
+def test_no_brand_gains_by_a_price_of_its_own(brands):
+    here = crowd()
+    found = here.at(float(brands))
+    cost = 800.0 - float(here.markup)
+    worth = 200.0 * float(here._pull) + cost
+    nests = Nests(nest=np.r_[0, np.ones(brands, int)], dissimilarity=np.array([1.0, 0.5]))
+
+    def profit(own):
+        price = np.r_[own, np.full(brands - 1, float(found.price))]
+        return (own - cost) * nests.shares(np.r_[0.0, (worth - price) / 200.0])[1]
+
+    assert profit(float(found.price)) == pytest.approx(float(found.profit), rel=1e-9)
+    best = optimize.minimize_scalar(
+        lambda own: -profit(own), bounds=(cost, cost + 800), method="bounded",
+        options={"xatol": 1e-7},
+    )  # fmt: skip
+    assert best.x == pytest.approx(float(found.price), abs=1e-3)
+
+
+def test_one_brand_is_a_logit_monopoly():
+    # m = s / (1 - share), whatever the dissimilarity.
+    here = crowd(brands=1.0, share=0.3)
+    assert float(here.markup) == pytest.approx(200.0 / 0.7)
+
+
+@settings(max_examples=30)
+@given(width=st.floats(0.1, 1), share=st.floats(0.01, 0.15), spread=st.floats(50, 500))
+def test_more_brands_mean_lower_prices_more_phones_and_less_profit_each(width, share, spread):
+    brands = np.arange(1.0, 13.0)
+    found = crowd(dissimilarity=width, share=share, taste_spread=spread, price=5000.0).at(brands)
+    assert np.all(np.diff(found.price) <= 1e-9)
+    assert np.all(np.diff(brands * found.share) > 0)
+    assert np.all(np.diff(found.profit) < 0)
+
+
+def test_a_discount_moves_the_odds_within_the_nest():
+    nests = Nests(nest=np.array([0, 1, 1]), dissimilarity=np.array([1.0, 0.5]))
+    off = float(crowd().matching_discount(2.0))
+    p = nests.shares([0.0, (-800 + off) / 200.0, -800 / 200.0])
+    assert p[1] / p[2] == pytest.approx(2.0)
 
 
 # --- Refusals -------------------------------------------------------------------------
@@ -448,3 +521,5 @@ def test_a_price_that_attracts_has_no_worth():
         Logit(names=("price",), coefficients=np.array([0.5])).surplus([[1.0], [2.0]], "price")
     with pytest.raises(ValueError, match="taste_spread=0"):
         market(taste_spread=0.0)
+    with pytest.raises(ValueError, match=r"would sell to 1\.2"):
+        crowd(share=0.2)
