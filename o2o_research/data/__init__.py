@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from o2o_research.data.files import data_hash
+from o2o_research.data.mappings import identity, named
 
 if TYPE_CHECKING:
     from o2o_research.data.loaders import cdnow, complete_journey
@@ -58,7 +59,9 @@ __all__ = [
     "customer_summary",
     "data_hash",
     "deal_prone",
+    "identity",
     "labelled",
+    "named",
     "newcomers",
     "read",
     "read_checked",
