@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         visits,
     )
     from o2o_research.data.tables import (
+        APPOINTMENTS,
         CHOICES,
         MEMBER_EVENTS,
         MEMBERS,
         ORDERS,
+        RATINGS,
         REGISTRATIONS,
         SALES,
         SKU_SALES,
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "APPOINTMENTS",
     "CHOICES",
     "MEMBERS",
     "MEMBER_EVENTS",
     "ORDERS",
+    "RATINGS",
     "REGISTRATIONS",
     "SALES",
     "SKU_SALES",
