@@ -10,6 +10,13 @@ from o2o_research.data.mappings import identity, named
 
 if TYPE_CHECKING:
     from o2o_research.data.loaders import cdnow, complete_journey
+    from o2o_research.data.panels import (
+        account_features,
+        funnel_counts,
+        sku_weeks,
+        store_panel,
+        transition_counts,
+    )
     from o2o_research.data.reading import Checked, read, read_checked, read_orders, write_orders
     from o2o_research.data.reductions import (
         cells,
@@ -56,6 +63,7 @@ __all__ = [
     "Checked",
     "Column",
     "Table",
+    "account_features",
     "cdnow",
     "cells",
     "cohort_retention",
@@ -63,6 +71,7 @@ __all__ = [
     "customer_summary",
     "data_hash",
     "deal_prone",
+    "funnel_counts",
     "identity",
     "labelled",
     "named",
@@ -70,7 +79,10 @@ __all__ = [
     "read",
     "read_checked",
     "read_orders",
+    "sku_weeks",
+    "store_panel",
     "ticket_by_visit",
+    "transition_counts",
     "visits",
     "write_orders",
 ]
@@ -79,7 +91,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import Ibis only when a log is read: it takes a second, and most runs have none."""
     if name in __all__:
-        for module in ("tables", "reading", "reductions", "loaders"):
+        for module in ("tables", "reading", "reductions", "panels", "loaders"):
             home = import_module(f"{__name__}.{module}")
             if hasattr(home, name):
                 return getattr(home, name)
