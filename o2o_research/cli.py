@@ -150,20 +150,51 @@ def run(
 
 @app.command()
 def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fresh = False) -> None:
-    """Build the reports of every case with its default parameters."""
+    """Build the reports of every case with its default parameters, and the site of them all."""
+    from o2o_research.execution import build
+
     languages, wanted = _languages(lang), _formats(formats)
-    names = cases.case_names()
-    values = {name: cases.parameters(name) for name in names}
+    values = {name: cases.parameters(name) for name in cases.case_names()}
     failed = []
-    for name in names:
-        try:
-            _run(name, values[name], None, languages, wanted, fresh)
-        except (RunError, PublishError) as error:
+    for name, done in build(values, languages, wanted, fresh):
+        if isinstance(done, Exception):
             failed.append(name)
-            err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
+            err.print(f"[bold red]o2o:[/] {escape(str(done))}", soft_wrap=True)
+        else:
+            _say_run(name, done)
     if failed:
         again = "; ".join(f"o2o run {name}" for name in failed)
-        raise RunError(f"{len(failed)} of {len(names)} reports failed; to run just those: {again}")
+        raise RunError(f"{len(failed)} of {len(values)} reports failed; to run just those: {again}")
+    if set(languages) == set(LANGUAGES) and "html" in wanted:
+        from o2o_research.publishing.site import build as build_site
+
+        out.print(f"[bold]site[/]\n  {build_site()}", soft_wrap=True)
+
+
+@app.command()
+def lineage(name: CaseName) -> None:
+    """Find where each number of a case comes from, by running it once for each parameter."""
+    from o2o_research.execution import lineage as find
+
+    made = find.make(name)
+    out.print(
+        f"[bold]{name}[/]: {len(made['findings'])} findings, {len(made['tried'])} parameters moved\n"
+        f"  {find.path(name)}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def explain(
+    name: CaseName,
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="A result of the case.")],
+    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "en",
+) -> None:
+    """Say where a number comes from: its cell, its method, the parameters that move it."""
+    from o2o_research.execution import explain as tell
+
+    for line in tell(name, finding, _languages(lang)[0]):
+        out.print(escape(line), soft_wrap=True)
 
 
 @app.command()
@@ -207,6 +238,10 @@ def _run(
         progress=sys.stderr.isatty(),
         fresh=fresh,
     )
+    _say_run(name, done)
+
+
+def _say_run(name: str, done: Any) -> None:
     out.print(
         f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "
         f"{done.seconds:.1f} s"

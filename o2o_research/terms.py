@@ -68,8 +68,11 @@ class Term:
         return f"{self.zh}（{unit}）" if language == "zh" else f"{self.en} ({unit})"
 
     def number(self, value: float, language: Language) -> str:
-        """The value alone, scaled and rounded, with a true minus sign."""
-        return self._parts(value, language)[0]
+        """The value alone, in the unit that ``label`` names, with a true minus sign.
+
+        An amount is not counted in ten thousands or millions, which only its unit would say.
+        """
+        return self._digits(value, self.unit.scale, abs(value))
 
     def format(self, value: Any, language: Language) -> str:
         """The value with its unit, as a sentence carries it; text and lists as they are.

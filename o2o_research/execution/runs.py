@@ -30,6 +30,7 @@ import nbformat
 from o2o_research import __version__, cases, narrative
 from o2o_research.data import data_hash
 from o2o_research.errors import CaseError, DataError, RunError
+from o2o_research.execution import lineage
 from o2o_research.terms import LANGUAGES, Language, term
 
 LIBRARIES = (
@@ -47,8 +48,11 @@ LIBRARIES = (
     "vl-convert-python",
 )
 
+# What of a run is published, by content: an unchanged report is not made again.
+STAMP = "published.json"
+
 # The same numbers on any number of cores, and in any process.
-_KERNEL_ENVIRONMENT = {
+KERNEL_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -96,20 +100,29 @@ def run(
         The report cannot be made whole; likewise.
     """
     case = cases.case(name)
-    out = out or cases.home() / "reports" / name
+    out = out or place(name)
     start = time.monotonic()
     _make_parent(out)
+    origin = lineage.read(name)
+    if not fresh and (done := unchanged(out, name, parameters, languages, formats, origin)):
+        return done
     with _beside(out) as folder:
         executed = folder / f"{name}.ipynb"
         try:
             if fresh or not _reused(out, name, parameters, executed):
                 _execute(case.notebook, executed, parameters, progress)
             notebook = _tidied(executed)
+            if origin:
+                notebook.metadata["o2o"] = {"lineage": origin}
             record = narrative.read(notebook)
             _write(folder / "findings.json", record.as_json())
             _write(folder / "manifest.json", manifest(name, parameters))
             nbformat.write(notebook, executed)  # type: ignore[no-untyped-call]
+            _keep_lineage(out, folder)
             reports = publish(notebook, folder, languages=languages, formats=formats)
+            files = [executed, folder / "findings.json", *(folder / path.name for path in reports)]
+            stamp = _stamp(name, parameters, languages, formats, origin)
+            _write(folder / STAMP, {"of": stamp, "files": {f.name: _sha(f) for f in files}})
         except (CaseError, DataError):
             raise
         except BaseException as error:
@@ -131,6 +144,64 @@ def run(
         _move(folder, out)
     shutil.rmtree(out.with_name(out.name + ".failed"), ignore_errors=True)
     return Run(out, record, tuple(out / path.name for path in reports), seconds)
+
+
+def place(name: str) -> Path:
+    """Where a case's run lies unless another folder is named."""
+    return cases.home() / "reports" / name
+
+
+def unchanged(
+    out: Path,
+    name: str,
+    parameters: Mapping[str, Any],
+    languages: Sequence[Language],
+    formats: Sequence[str],
+    origin: Mapping[str, Any] | None,
+) -> Run | None:
+    """The run that ``out`` holds, if nothing that decides its files has changed."""
+    start = time.monotonic()
+    try:
+        kept = json.loads((out / STAMP).read_text(encoding="utf-8"))
+        if kept["of"] != _stamp(name, parameters, languages, formats, origin):
+            return None
+        if not _same_input(out, name, parameters):
+            return None
+        if any(_sha(out / file) != digest for file, digest in kept["files"].items()):
+            return None
+        content = json.loads((out / "findings.json").read_text(encoding="utf-8"))
+        reports = tuple(out / file for file in kept["files"] if file.endswith((".html", ".pdf")))
+        return Run(out, narrative.recorded(content), reports, time.monotonic() - start)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _stamp(
+    name: str,
+    parameters: Mapping[str, Any],
+    languages: Sequence[Language],
+    formats: Sequence[str],
+    origin: Mapping[str, Any] | None,
+) -> str:
+    """A hash of what decides how a run is published."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted((package / "publishing").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    decides = [name, dict(parameters), cases.case(name).defaults, list(languages), list(formats)]
+    digest.update(json.dumps([*decides, origin and origin["key"]], default=str).encode())
+    return digest.hexdigest()
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _keep_lineage(out: Path, folder: Path) -> None:
+    """What ``o2o lineage`` left in the folder stays in it."""
+    if (out / lineage.FILE).is_file():
+        shutil.copyfile(out / lineage.FILE, folder / lineage.FILE)
 
 
 def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,13 +227,18 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _same_input(out: Path, name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether ``out`` holds a good run of the very same input."""
+    state = json.loads((out / "run.json").read_text(encoding="utf-8"))["state"]
+    before = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(manifest(name, parameters), default=str))
+    return state == "ok" and all(before[key] == now[key] for key in now if key != "commit")
+
+
 def _reused(out: Path, name: str, parameters: Mapping[str, Any], target: Path) -> bool:
-    """Whether ``out`` holds a good run of the very same input, whose notebook then is taken."""
+    """Whether the notebook of such a run was there to be taken."""
     try:
-        state = json.loads((out / "run.json").read_text(encoding="utf-8"))["state"]
-        before = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(manifest(name, parameters), default=str))
-        if state != "ok" or any(before[key] != now[key] for key in now if key != "commit"):
+        if not _same_input(out, name, parameters):
             return False
         shutil.copyfile(out / f"{name}.ipynb", target)
     except (OSError, ValueError, KeyError, TypeError):
@@ -197,7 +273,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress
 
     try:
         # What publishing needs takes seconds to load: it loads while the notebook runs.
-        with _environment(_KERNEL_ENVIRONMENT), ThreadPoolExecutor(1) as meanwhile:
+        with _environment(KERNEL_ENVIRONMENT), ThreadPoolExecutor(1) as meanwhile:
             meanwhile.submit(_warm)
             papermill.execute_notebook(
                 str(source),
@@ -226,7 +302,8 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress
 def _tidied(path: Path) -> Any:
     """The executed notebook without what differs from run to run: times, ids, paths."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    notebook.metadata.pop("papermill", None)
+    for name in ("papermill", "o2o"):
+        notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
