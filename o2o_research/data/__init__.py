@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from o2o_research.data.files import data_hash
+from o2o_research.data.mappings import identity, named
 
 if TYPE_CHECKING:
     from o2o_research.data.loaders import cdnow, complete_journey
-    from o2o_research.data.reading import read, read_orders, write_orders
+    from o2o_research.data.reading import Checked, read, read_checked, read_orders, write_orders
     from o2o_research.data.reductions import (
         cells,
         cohort_retention,
@@ -20,10 +21,39 @@ if TYPE_CHECKING:
         ticket_by_visit,
         visits,
     )
-    from o2o_research.data.tables import ORDERS, Column, Table
+    from o2o_research.data.tables import (
+        APPOINTMENTS,
+        CHOICES,
+        MEMBER_EVENTS,
+        MEMBERS,
+        ORDERS,
+        RATINGS,
+        REGISTRATIONS,
+        SALES,
+        SKU_SALES,
+        STORE_WEEKS,
+        TABLES,
+        VISITS,
+        WEEKLY,
+        Column,
+        Table,
+    )
 
 __all__ = [
+    "APPOINTMENTS",
+    "CHOICES",
+    "MEMBERS",
+    "MEMBER_EVENTS",
     "ORDERS",
+    "RATINGS",
+    "REGISTRATIONS",
+    "SALES",
+    "SKU_SALES",
+    "STORE_WEEKS",
+    "TABLES",
+    "VISITS",
+    "WEEKLY",
+    "Checked",
     "Column",
     "Table",
     "cdnow",
@@ -33,9 +63,12 @@ __all__ = [
     "customer_summary",
     "data_hash",
     "deal_prone",
+    "identity",
     "labelled",
+    "named",
     "newcomers",
     "read",
+    "read_checked",
     "read_orders",
     "ticket_by_visit",
     "visits",

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from o2o_research.data.hospital import (
+    appointment_arrays,
+    rating_arrays,
+    read_appointments,
+    read_ratings,
     read_registrations,
     read_visits,
     registration_arrays,
@@ -48,9 +52,11 @@ def test_bad_visits_are_reported_by_row(visits):
     with pytest.raises(DataError) as caught:
         read_visits(visits, stations=("registration", "consulting"))
     text = str(caught.value)
-    assert "ended before started: 1 row (2)" in text
-    assert "station is not one of registration, consulting: 1 row (3)" in text
-    assert "patient is empty: 1 row (4)" in text
+    assert text.split("\n") == [
+        "visits.csv: patient, row 5: is empty; it must be known",
+        "visits.csv: station, row 4: 'casino' is not one of registration, consulting",
+        "visits.csv: ended_at, row 3: '2014-05-28 08:30' is earlier than started_at",
+    ]
 
 
 def test_good_visits_are_kept_only_if_asked_for(visits):
@@ -68,8 +74,10 @@ def test_account_without_a_patient_is_reported_by_row(registrations):
     with pytest.raises(DataError) as caught:
         read_registrations(registrations)
     text = str(caught.value)
-    assert "account without a patient: 1 row (3)" in text
-    assert "booked before released: 1 row (4)" in text
+    assert text.split("\n") == [
+        "registrations.csv: patient, row 4: is empty; it must be known",
+        "registrations.csv: booked_at, row 5: '2014-05-21 06:00:00' is earlier than released_at",
+    ]
 
 
 def test_good_registrations_are_scored(registrations):
@@ -82,5 +90,36 @@ def test_good_registrations_are_scored(registrations):
 def test_log_without_a_good_row_is_refused(tmp_path):
     path = tmp_path / "visits.csv"
     path.write_text(VISITS.splitlines()[0] + "\n" + VISITS.splitlines()[4] + "\n", "utf-8")
-    with pytest.raises(DataError, match="no good row is left"):
+    with pytest.raises(DataError, match="no good visit is left"):
         read_visits(path, keep_good=True)
+
+
+def test_appointments_become_days_ahead_and_who_missed(tmp_path):
+    path = tmp_path / "appointments.csv"
+    path.write_text(
+        "doctor,booked_on,visit_on,came\n,2014-05-21 10:00,2014-05-28 08:00,0\n"
+        "d1,2014-05-27,2014-05-27,1\nd1,2014-05-29,2014-05-28,1\n",
+        "utf-8",
+    )
+    with pytest.raises(DataError, match="visit_on, row 4: '2014-05-28' is earlier than booked_on"):
+        read_appointments(path)
+    log = read_appointments(path, keep_good=True)
+    assert len(log.left_out) == 1
+    arrays = appointment_arrays(log.frame)
+    assert arrays["lead_days"].tolist() == [0, 7]
+    assert arrays["visit_day"].tolist() == [0, 1]
+    assert arrays["missed"].tolist() == [False, True]
+
+
+def test_ratings_become_bad_good_and_silent(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "doctor,patient,rates_first,patient_rating,doctor_rating,age\n"
+        "d1,p1,sealed,5,,30\nd2,p1,patient,1,2,61\nd1,p2,doctor,,4,44\n",
+        "utf-8",
+    )
+    arrays = rating_arrays(read_ratings(path).frame)
+    assert arrays["order"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(arrays["patient_bad"], [0, 1, np.nan])
+    np.testing.assert_array_equal(arrays["doctor_bad"], [np.nan, 1, 0])
+    assert arrays["knowns"].tolist() == [[30], [61], [44]]
