@@ -29,11 +29,16 @@ _MAGNITUDES: dict[Language, tuple[tuple[float, str], ...]] = {
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of measure: its names, and by how much a value is multiplied to be shown in it."""
+    """A unit of measure: its names, and by how much a value is multiplied to be shown in it.
+
+    ``counted`` is false for a number that only names something, a seed or a calendar year: it
+    carries no thousands separators.
+    """
 
     zh: str
     en: str
     scale: float = 1.0
+    counted: bool = True
 
     def name(self, language: Language) -> str:
         return self.zh if language == "zh" else self.en
@@ -132,7 +137,7 @@ class Term:
         elif self.unit.en == "yuan" and 1e4 <= size < math.inf:  # and so does the same in full
             step = 10.0 ** (math.floor(math.log10(size)) - 2)
             shown, digits = round(shown / step) * step, 0
-        text = f"{shown:,.{digits}f}"
+        text = f"{shown:{',' if self.unit.counted else ''}.{digits}f}"
         if float(text.replace(",", "")) == 0:
             text = text.lstrip("-")
         return text.replace("-", "−")

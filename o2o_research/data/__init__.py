@@ -9,7 +9,7 @@ from o2o_research.data.files import data_hash
 
 if TYPE_CHECKING:
     from o2o_research.data.loaders import cdnow, complete_journey
-    from o2o_research.data.reading import read, read_orders, write_orders
+    from o2o_research.data.reading import Checked, read, read_checked, read_orders, write_orders
     from o2o_research.data.reductions import (
         cells,
         cohort_retention,
@@ -20,10 +20,35 @@ if TYPE_CHECKING:
         ticket_by_visit,
         visits,
     )
-    from o2o_research.data.tables import ORDERS, Column, Table
+    from o2o_research.data.tables import (
+        CHOICES,
+        MEMBER_EVENTS,
+        MEMBERS,
+        ORDERS,
+        REGISTRATIONS,
+        SALES,
+        SKU_SALES,
+        STORE_WEEKS,
+        TABLES,
+        VISITS,
+        WEEKLY,
+        Column,
+        Table,
+    )
 
 __all__ = [
+    "CHOICES",
+    "MEMBERS",
+    "MEMBER_EVENTS",
     "ORDERS",
+    "REGISTRATIONS",
+    "SALES",
+    "SKU_SALES",
+    "STORE_WEEKS",
+    "TABLES",
+    "VISITS",
+    "WEEKLY",
+    "Checked",
     "Column",
     "Table",
     "cdnow",
@@ -36,6 +61,7 @@ __all__ = [
     "labelled",
     "newcomers",
     "read",
+    "read_checked",
     "read_orders",
     "ticket_by_visit",
     "visits",

@@ -1,118 +1,21 @@
 """A hospital's logs of visits and of registrations: read checked, turned into models' arrays.
 
-Unreadable cells are refused as everywhere. Rows that contradict themselves (ended before
-started, an unknown station, an account without a patient) are refused by row too, unless
-``keep_good`` asks for the good ones and a report of what was left out.
+Bad rows (unreadable, ended before started, an unknown station, an account without a patient)
+are refused as everywhere, unless ``keep_good`` asks for the good ones and a report of what
+was left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import ibis  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 import pandas as pd
 
-from o2o_research.data.reading import read
-from o2o_research.data.tables import Column, Table
-from o2o_research.errors import DataError
-
-VISITS = Table(
-    name="visits",
-    row="visit",
-    columns=(
-        Column(
-            name="patient",
-            type="text",
-            gaps=True,
-            zh="患者编号（脱敏）",
-            en="who: a hashed number, the same person the same text",
-        ),
-        Column(
-            name="station",
-            type="text",
-            gaps=True,
-            zh="环节：挂号、就诊、缴费、检查等",
-            en="where: registration, consulting, payment, tests ...",
-        ),
-        Column(
-            name="arrived_at",
-            type="time",
-            gaps=True,
-            zh="到达该环节（取号、排队）的时间",
-            en="when the patient joined the queue",
-        ),
-        Column(
-            name="started_at",
-            type="time",
-            gaps=True,
-            zh="开始服务的时间",
-            en="when service began",
-        ),
-        Column(
-            name="ended_at",
-            type="time",
-            gaps=True,
-            zh="服务结束的时间",
-            en="when service ended",
-        ),
-    ),
-    keys=(),
-)
-
-REGISTRATIONS = Table(
-    name="registrations",
-    row="registration",
-    columns=(
-        Column(
-            name="account",
-            type="text",
-            gaps=True,
-            zh="挂号账号（脱敏）",
-            en="the booking account, hashed",
-        ),
-        Column(
-            name="patient",
-            type="text",
-            gaps=True,
-            zh="就诊人（脱敏）",
-            en="the patient booked for, hashed",
-        ),
-        Column(name="doctor", type="text", gaps=True, zh="医生或号源", en="the doctor or list"),
-        Column(
-            name="released_at",
-            type="time",
-            gaps=True,
-            zh="放号时间，精确到秒",
-            en="when the slot was released, to the second",
-        ),
-        Column(
-            name="booked_at",
-            type="time",
-            gaps=True,
-            zh="约号时间，精确到秒",
-            en="when it was booked, to the second",
-        ),
-        Column(name="visit_at", type="time", gaps=True, zh="就诊时间", en="when the visit is due"),
-        Column(
-            name="cancelled_at",
-            type="time",
-            gaps=True,
-            zh="退号时间；未退则留空",
-            en="when it was cancelled; empty where it was not",
-        ),
-        Column(
-            name="device",
-            type="text",
-            gaps=True,
-            zh="设备标识（脱敏）；不详则留空",
-            en="the device, hashed; empty where not known",
-        ),
-    ),
-    keys=(),
-)
+from o2o_research.data.reading import read_checked
+from o2o_research.data.tables import REGISTRATIONS, VISITS, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +25,7 @@ class Log:
     Parameters
     ----------
     frame : DataFrame of the good rows, in the file's order
-    left_out : what was wrong with the others, by row; empty unless ``keep_good`` was asked for
+    left_out : what was wrong with the others, a line a rule; empty unless ``keep_good`` was asked for
     """
 
     frame: pd.DataFrame
@@ -147,23 +50,18 @@ def read_visits(
     Raises
     ------
     DataError
-        Names every kind of problem with its rows (counted from 1, without the header).
+        Names every kind of problem with its rows.
     """
-    frame = _frame(source, VISITS, timezone)
-    known = frame["station"].isin(list(stations)) | (not stations)
-    problems = {
-        "patient is empty": frame["patient"].isna(),
-        "station is empty": frame["station"].isna(),
-        "station is not one of " + ", ".join(stations): ~known & frame["station"].notna(),
-        "arrived_at, started_at or ended_at is empty": frame[
-            ["arrived_at", "started_at", "ended_at"]
-        ]
-        .isna()
-        .any(axis=1),
-        "started before arrived": frame["started_at"] < frame["arrived_at"],
-        "ended before started": frame["ended_at"] < frame["started_at"],
-    }
-    return _good(source, frame, problems, keep_good)
+    table = VISITS
+    if stations:
+        known = tuple(stations)
+        table = replace(
+            table,
+            columns=tuple(
+                replace(c, options=known) if c.name == "station" else c for c in table.columns
+            ),
+        )
+    return _log(source, table, keep_good, timezone)
 
 
 def read_registrations(
@@ -176,17 +74,7 @@ def read_registrations(
     DataError
         Names every kind of problem with its rows.
     """
-    frame = _frame(source, REGISTRATIONS, timezone)
-    whole = ["released_at", "booked_at", "visit_at"]
-    problems = {
-        "account is empty": frame["account"].isna(),
-        "account without a patient": frame["patient"].isna() & frame["account"].notna(),
-        "doctor is empty": frame["doctor"].isna(),
-        "released_at, booked_at or visit_at is empty": frame[whole].isna().any(axis=1),
-        "booked before released": frame["booked_at"] < frame["released_at"],
-        "cancelled before booked": frame["cancelled_at"] < frame["booked_at"],
-    }
-    return _good(source, frame, problems, keep_good)
+    return _log(source, REGISTRATIONS, keep_good, timezone)
 
 
 def registration_arrays(frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -224,36 +112,11 @@ def visit_arrays(frame: pd.DataFrame) -> tuple[dict[str, np.ndarray], list[str],
     return arrays, [str(s) for s in stations], [str(p) for p in patients]
 
 
-def _frame(source: str | Path, table: Table, timezone: str) -> pd.DataFrame:
-    checked = read(source, table, timezone=timezone)
-    arrow = checked.mutate(row=ibis.row_number() + 1).to_pyarrow()
+def _log(source: str | Path, table: Table, keep_good: bool, timezone: str) -> Log:
+    checked = read_checked(source, table, lenient=keep_good, timezone=timezone)
+    arrow = checked.rows.to_pyarrow()
     columns = {name: arrow[name].to_numpy(zero_copy_only=False) for name in arrow.column_names}
-    frame = pd.DataFrame(columns).sort_values("row", ignore_index=True)
-    for column in table.columns:
-        if column.type == "text":
-            frame[column.name] = frame[column.name].replace("", None)
-    return frame
-
-
-def _good(
-    source: str | Path, frame: pd.DataFrame, problems: dict[str, pd.Series], keep_good: bool
-) -> Log:
-    bad = np.zeros(len(frame), bool)
-    found = []
-    for wording, wrong in problems.items():
-        rows = frame.loc[wrong.to_numpy(bool), "row"].tolist()
-        if rows:
-            shown = ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-            found.append(
-                f"{Path(source).name}: {wording}: {len(rows)} row{'s' * (len(rows) > 1)} ({shown})"
-            )
-            bad |= wrong.to_numpy(bool)
-    if found and not keep_good:
-        raise DataError("\n".join(found))
-    good = frame.loc[~bad].drop(columns="row").reset_index(drop=True)
-    if good.empty:
-        raise DataError("\n".join([*found, f"{Path(source).name}: no good row is left"]))
-    return Log(frame=good, left_out=tuple(found))
+    return Log(frame=pd.DataFrame(columns), left_out=tuple(map(str, checked.problems)))
 
 
 def _seconds(column: pd.Series) -> np.ndarray:

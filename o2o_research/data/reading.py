@@ -22,16 +22,53 @@ import ibis.expr.types as ir
 
 from o2o_research.data import sources
 from o2o_research.data.files import files
+from o2o_research.data.sources import Problem
 from o2o_research.data.tables import ORDERS, Column, Table
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
 
-_TYPES = {"text": "string", "time": "timestamp(6)", "number": "float64"}
+_TYPES = {
+    "text": "string",
+    "time": "timestamp(6)",
+    "week": "timestamp(6)",
+    "number": "float64",
+    "flag": "boolean",
+}
 _UNREAD = {
     "time": "not readable as a date and time; write 2014-05-30 or 2014-05-30 20:15",
+    "week": "not readable as a date; write 2014-05-26, the day of the week's Monday",
+    "flag": "not yes or no; write 1 or 0",
     "number": "not a number; write it like 1234.5",
 }
+_KINDS = {
+    "text": "text",
+    "time": "dates or times",
+    "week": "dates",
+    "number": "numbers",
+    "flag": "1 or 0",
+}
+_YES, _NO = ("1", "1.0", "true", "yes", "y", "是"), ("0", "0.0", "false", "no", "n", "否")
+_LESS, _MORE = {"time": "earlier", "number": "less"}, {"time": "later", "number": "more"}
 _EARLIEST, _LATEST = "1990-01-01", "2099-12-31"
+_ATTRIBUTE = re.compile(r"(?!cell_)[^\W\d_]\w{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A log that was read.
+
+    Parameters
+    ----------
+    rows : the good rows, as ``read`` gives them
+    count : how many
+    left_out : how many bad ones a lenient reading left out
+    problems : what was wrong with those
+    """
+
+    rows: ir.Table
+    count: int
+    left_out: int = 0
+    problems: tuple[Problem, ...] = ()
 
 
 def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Table:
@@ -73,10 +110,32 @@ def read_orders(source: str | Path, *, timezone: str = "Asia/Shanghai") -> ir.Ta
     return read(source, ORDERS, timezone=timezone)
 
 
-def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -> ir.Table:
-    """Any table that is described, as ``read_orders`` reads orders.
+def read(
+    source: str | Path, table: Table, *, lenient: bool = False, timezone: str = "Asia/Shanghai"
+) -> ir.Table:
+    """Any table that is described, as ``read_orders`` reads orders; ``read_checked`` counts too.
 
     A loader describes the columns it needs of a foreign log, and has them checked here.
+    """
+    return read_checked(source, table, lenient=lenient, timezone=timezone).rows
+
+
+def read_checked(
+    source: str | Path, table: Table, *, lenient: bool = False, timezone: str = "Asia/Shanghai"
+) -> Checked:
+    """The rows of ``table`` that ``source`` holds, and what was left out of them.
+
+    Parameters
+    ----------
+    source, timezone : as in ``read_orders``
+    lenient : whether to go on with the good rows where some are bad. Of rows that repeat one
+        another the first stays; a choice loses all of its rows with one.
+
+    Raises
+    ------
+    DataError
+        Lists every problem; with ``lenient`` only if a file is no table, a column is missing,
+        or no good row is left.
     """
     try:
         zoneinfo.ZoneInfo(timezone)
@@ -87,7 +146,8 @@ def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -
     con = sources.connect(timezone)
     paths = files(source)
     names = [path.name for path in paths]
-    parts, problems = [], []
+    parts: list[sources.Part] = []
+    problems: list[Problem] = []
     with TemporaryDirectory(prefix="o2o-") as scratch:
         for path, name in zip(paths, names, strict=True):
             name = name if names.count(name) == 1 else str(path)
@@ -97,7 +157,7 @@ def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -
                     columns=[c.name for c in table.columns],
                 )  # fmt: skip
             except DataError as error:
-                problems.append(str(error))
+                problems.append(Problem(str(error)))
             else:
                 parts.append(part)
         columns = _columns(table, parts)
@@ -106,12 +166,17 @@ def read(source: str | Path, table: Table, *, timezone: str = "Asia/Shanghai") -
             checked = _quick(con, parts, table, columns, timezone)
             if checked is not None:
                 return checked
-        checked, found = _careful(con, parts, table, columns, timezone, Path(scratch))
+        checked, found = _careful(con, parts, table, columns, timezone, Path(scratch), lenient)
         problems += found
-        if not problems and checked is not None and not checked.count().to_pyarrow().as_py():
-            problems.append(f"{names[0] if len(names) == 1 else source} holds no {table.name}")
-        if problems or checked is None:
-            raise DataError("\n".join(problems))
+        empty = checked is None or not checked.count
+        if empty and not problems:
+            problems.append(
+                Problem(f"{names[0] if len(names) == 1 else source} holds no {table.name}")
+            )
+        elif empty and lenient and all(p.count for p in problems):
+            problems.append(Problem(f"no good {table.row} is left"))
+        if checked is None or (problems and not lenient) or any(not p.count for p in problems):
+            raise DataError("\n".join(map(str, problems)))
         return checked
 
 
@@ -141,25 +206,39 @@ def write_orders(orders: ir.Table, to: str | Path) -> Path:
 
 def _columns(table: Table, parts: Sequence[sources.Part]) -> list[Column]:
     """What every part must have: the columns of the table, less optional ones none has."""
-    there = {name for part in parts for name in part.header}
-    return [c for c in table.columns if not c.optional or c.name in there]
+    there = dict.fromkeys(name for part in parts for name in part.header)
+    columns = [c for c in table.columns if not c.optional or c.name in there]
+    if table.attributes:
+        known = {c.name for c in table.columns}
+        columns += [
+            Column(name=name, type="number", zh="属性", en="attribute")
+            for name in there
+            if name not in known
+        ]
+    return columns
 
 
-def _header_problems(part: sources.Part, columns: Sequence[Column]) -> Iterator[str]:
+def _header_problems(part: sources.Part, columns: Sequence[Column]) -> Iterator[Problem]:
     missing = [c.name for c in columns if c.name not in part.header]
     if missing:
         what = "column" if len(missing) == 1 else "columns"
         found = ", ".join(sources.shown(name) for name in part.header[:10])
         found += f" and {len(part.header) - 10} more" if len(part.header) > 10 else ""
-        yield f"{part.name}: {what} {', '.join(missing)} missing; the header has {found}"
+        wanted = ", ".join(name if name.isidentifier() else sources.shown(name) for name in missing)
+        yield Problem(f"{part.name}: {what} {wanted} missing; the header has {found}")
     for column in columns:
-        if part.header.count(column.name) > 1:
-            yield f"{part.name}: column {column.name} stands twice in the header"
+        shown = column.name if column.name.isidentifier() else sources.shown(column.name)
+        if not _nameable(column, part.header):
+            yield Problem(
+                f"{part.name}: column {shown}: an attribute wants a name of its own, of letters, "
+                "digits and _"
+            )
+        elif part.header.count(column.name) > 1:
+            yield Problem(f"{part.name}: column {shown} stands twice in the header")
         if column.name in part.header and not _readable(part, column):
-            kind = {"text": "text", "time": "dates or times", "number": "numbers"}[column.type]
-            yield (
-                f"{part.name}: column {column.name} holds {part.types[column.name]}; "
-                f"it must hold {kind}"
+            yield Problem(
+                f"{part.name}: column {shown} holds {part.types[column.name]}; "
+                f"it must hold {_KINDS[column.type]}"
             )
 
 
@@ -171,10 +250,20 @@ def _readable(part: sources.Part, column: Column) -> bool:
     match column.type:
         case "text":
             return bool(kind.is_integer() or kind.is_uuid())
-        case "time":
+        case "time" | "week":
             return bool(kind.is_date() or kind.is_timestamp())
+        case "flag":
+            return bool(kind.is_boolean() or kind.is_numeric())
         case "number":
             return bool(kind.is_numeric() and not kind.is_boolean())
+
+
+def _nameable(column: Column, header: Sequence[str]) -> bool:
+    """Whether a column of ours, or an attribute whose name no other column has in any case."""
+    plain = [name.casefold() for name in header]
+    return column.en != "attribute" or (
+        bool(_ATTRIBUTE.fullmatch(column.name)) and plain.count(column.name.casefold()) == 1
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +281,7 @@ def _quick(
     table: Table,
     columns: Sequence[Column],
     timezone: str,
-) -> ir.Table | None:
+) -> Checked | None:
     """The checked table, or nothing if anything at all is wrong."""
     names = [c.name for c in columns]
     alike: dict[Any, list[sources.Part]] = {}
@@ -217,9 +306,12 @@ def _quick(
         key = _key(table, columns)
         if key and rows.select(key).distinct().count().to_pyarrow().as_py() < count["n"]:
             return None
+        for _, by, broken in _group_rules(rows, columns):
+            if rows.group_by(by).agg(broken=broken)["broken"].any().to_pyarrow().as_py():
+                return None
     except duckdb.Error:
         return None
-    return rows.select(names)
+    return Checked(rows=rows.select(names), count=count["n"])
 
 
 def _careful(
@@ -229,13 +321,14 @@ def _careful(
     columns: Sequence[Column],
     timezone: str,
     scratch: Path,
-) -> tuple[ir.Table | None, list[str]]:
+    lenient: bool,
+) -> tuple[Checked | None, list[Problem]]:
     """The table read record by record, and everything that is wrong with it."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     whole = []
     for index, part in enumerate(parts):
         here = [c for c in columns if c.name in part.header and _readable(part, c)]
-        if not here:
+        if not here or not all(_nameable(c, part.header) for c in here):
             continue
         try:
             if part.is_parquet:
@@ -246,17 +339,37 @@ def _careful(
             typed = _typed(con, raw, here, timezone)
             problems += _broken(part.name, typed, list(_checks(typed, here)))
         except duckdb.Error:
-            problems.append(f"{part.name} is not a whole Parquet file; write it again")
+            problems.append(Problem(f"{part.name} is not a whole Parquet file; write it again"))
             continue
         if len(here) == len(columns):
             whole.append(_marked(typed, columns).mutate(_file=index))
     if not whole:
         return None, problems
     rows = con.create_table(ibis.util.gen_name(table.name), ibis.union(*whole))
+    good = rows.filter(~rows["_bad"])
     key = _key(table, columns)
     if key:
-        problems += _repeated(con, rows.filter(~rows["_bad"]), key, table, parts)
-    return rows.select([c.name for c in columns]), problems
+        problems += _repeated(con, good, key, table, parts)
+        good = good.mutate(_nth=ibis.row_number().over(_same(key))).filter(ibis._["_nth"] == 0)
+    for column, by, broken in _group_rules(good, columns):
+        problems += _disagreeing(good, column, by, broken, parts)
+        if lenient:
+            # Of a choice, what is left would be another choice.
+            spoilt = [rows.filter(rows["_bad"])[[by]]] if column.once_in else []
+            apart = ibis.union(
+                good.group_by(by).agg(broken=broken).filter(ibis._["broken"])[[by]], *spoilt
+            )
+            good = good.anti_join(apart, by)
+    ragged = sum(p.count for p in problems if p.ragged)
+    # What holds is kept in the order of the files.
+    kept = con.create_table(
+        ibis.util.gen_name(table.name),
+        good.order_by("_file", "_row").select([c.name for c in columns]),
+    )
+    n, everything = (t.count().to_pyarrow().as_py() for t in (kept, rows))
+    return Checked(
+        rows=kept, count=n, left_out=everything + ragged - n, problems=tuple(problems)
+    ), problems
 
 
 def _key(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -286,8 +399,11 @@ def _value(cell: Any, column: Column, timezone: str) -> Any:
     match column.type:
         case "text":
             value = cell
-        case "time":
+        case "time" | "week":
             value = _moment(cell, timezone) if is_text else cell
+        case "flag":
+            text = cell.cast("string").lower()
+            value = ibis.cases((text.isin(_YES), True), (text.isin(_NO), False))
         case "number":
             number = cell.try_cast("float64") if is_text else cell.cast("float64")
             value = ibis.ifelse(number.isnan() | number.isinf(), None, number)
@@ -304,6 +420,21 @@ def _checks(typed: ir.Table, columns: Sequence[Column]) -> Iterator[_Check]:
             yield _Check(column, cell.notnull() & value.isnull(), _UNREAD[column.type])
         for broken, wording in _outside(value, column):
             yield _Check(column, broken.fill_null(False), wording)
+        if column.type == "week":
+            late = value != value.truncate("W")
+            yield _Check(
+                column, late.fill_null(False), "not a Monday; write the day of the week's Monday"
+            )
+        if column.options:
+            yield _Check(
+                column,
+                value.notnull() & value.notin(column.options),
+                "not one of " + ", ".join(column.options),
+            )
+        for other, words in ((column.at_least, _LESS), (column.at_most, _MORE)):
+            if other in typed.columns:
+                apart = value < typed[other] if words is _LESS else value > typed[other]
+                yield _Check(column, apart.fill_null(False), f"{words[column.type]} than {other}")
 
 
 def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
@@ -315,7 +446,7 @@ def _marked(typed: ir.Table, columns: Sequence[Column]) -> ir.Table:
 
 def _outside(value: Any, column: Column) -> Iterator[tuple[Any, str]]:
     """Where ``value`` leaves the column's domain, and what to say."""
-    if column.type == "time":
+    if column.type in ("time", "week"):
         early = value < ibis.timestamp(_EARLIEST)
         late = value >= ibis.timestamp(_LATEST) + ibis.interval(days=1)
         yield early | late, f"outside {_EARLIEST} to {_LATEST}"
@@ -341,7 +472,7 @@ def _moment(text: Any, timezone: str) -> Any:
     return text.try_cast(zoned).coalesce(plain.try_cast(zoned)).cast(_TYPES["time"])
 
 
-def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[str]:
+def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[Problem]:
     """One line for each check that rows of ``typed`` break."""
     counts = typed.agg(**{f"n{i}": c.broken.sum() for i, c in enumerate(checks)}).to_pyarrow()
     for check, count in zip(checks, counts.to_pylist()[0].values(), strict=True):
@@ -359,7 +490,7 @@ def _broken(name: str, typed: ir.Table, checks: Sequence[_Check]) -> Iterator[st
         rows = sources.row_list([r["_row"] for r in first], count)
         cells = ", ".join(_quoted(r["cell"], check.column) for r in first if r["cell"] is not None)
         said = f"{cells} {'is' if count == 1 else 'are'} {check.wording}".strip()
-        yield f"{name}: {check.column.name}, {rows}: {said}"
+        yield Problem(f"{name}: {check.column.name}, {rows}: {said}", count)
 
 
 def _repeated(
@@ -368,9 +499,9 @@ def _repeated(
     key: Sequence[str],
     table: Table,
     parts: Sequence[sources.Part],
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     """One line for each file with rows that an earlier row already holds, by ``key``."""
-    same = ibis.window(group_by=list(key), order_by=["_file", "_row"])
+    same = _same(key)
     numbered = rows.mutate(
         _nth=ibis.row_number().over(same),
         _first_file=rows["_file"].first().over(same),
@@ -393,14 +524,64 @@ def _repeated(
         where = sources.row_list([r["_row"] for r in first], count)
         verb = "repeats" if count == 1 else "repeat"
         if len(key) == 1:
-            cells = ", ".join(sources.shown(r[key[0]]) for r in first)
+            cells = ", ".join(sources.shown(_written(r[key[0]])) for r in first)
             said = f"{key[0]}, {where}: {cells} {verb} {earlier}; one row is one {table.row}"
         else:
-            said = (
-                f"{where}: {verb} {earlier} in {', '.join(key[:-1])} and {key[-1]}; if they are "
-                f"different {table.name}, tell them apart by a column {table.keys[0][0]}"
+            said = f"{where}: {verb} {earlier} in {', '.join(key[:-1])} and {key[-1]}; "
+            said += (
+                f"one row is one {table.row}"
+                if key == table.keys[0]
+                else f"if they are different {table.name.replace('_', ' ')}, tell them apart by a "
+                f"column {table.keys[0][0]}"
             )
-        yield f"{part.name}: {said}"
+        yield Problem(f"{part.name}: {said}", count)
+
+
+def _written(value: Any) -> str:
+    """A value as an analyst would write it."""
+    return str(value).removesuffix(" 00:00:00")
+
+
+def _same(key: Sequence[str]) -> Any:
+    return ibis.window(group_by=list(key), order_by=["_file", "_row"])
+
+
+def _group_rules(rows: ir.Table, columns: Sequence[Column]) -> Iterator[tuple[Column, str, Any]]:
+    """The rules between rows: the column, what the rows agree on, and whether they break it."""
+    for column in columns:
+        if column.same_for:
+            # An empty cell is a value here: some rows with and some without disagree.
+            value = rows[column.name].cast("string").fill_null("")
+            yield column, column.same_for, value.nunique() > 1
+        if column.once_in:
+            yield column, column.once_in, rows[column.name].cast("int64").sum() != 1
+
+
+def _disagreeing(
+    rows: ir.Table, column: Column, by: str, broken: Any, parts: Sequence[sources.Part]
+) -> Iterator[Problem]:
+    """One line for each file that begins a group of rows that breaks a rule between rows."""
+    place = ibis.struct({"file": rows["_file"], "row": rows["_row"]})
+    groups = rows.group_by(by).agg(
+        broken=broken, first=place.min(), yes=rows[column.name].cast("string").max()
+    )
+    bad = groups.filter(groups["broken"]).select(
+        by, _file=groups["first"]["file"], _row=groups["first"]["row"]
+    )
+    for index, part in enumerate(parts):
+        mine = bad.filter(bad["_file"] == index)
+        count = mine.count().to_pyarrow().as_py()
+        if not count:
+            continue
+        first = mine.order_by("_row").limit(3).to_pyarrow().to_pylist()
+        where = sources.row_list([r["_row"] for r in first], count)
+        names = ", ".join(sources.shown(_written(r[by])) for r in first)
+        rule = (
+            f"{by} {names} must have {column.name} exactly once"
+            if column.once_in
+            else f"{by} {names} must have the same {column.name} in all rows"
+        )
+        yield Problem(f"{part.name}: {column.name}, {where}: {rule}", count)
 
 
 def _quoted(cell: str, column: Column) -> str:

@@ -41,6 +41,18 @@ def shown(text: str, limit: int = 40) -> str:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What is wrong, in one line, and with how many rows; with none, the file as a whole."""
+
+    text: str
+    count: int = 0
+    ragged: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Part:
     """One file, opened: its header; of a CSV its text as UTF-8, of Parquet its types."""
 
@@ -133,7 +145,7 @@ def _literal(path: Path) -> str:
 
 def read_csv_carefully(
     con: Any, part: Part, columns: Sequence[str], scratch: Path
-) -> tuple[ir.Table, list[str]]:
+) -> tuple[ir.Table, list[Problem]]:
     """The same with ``_row``, the line in the file, and what is wrong with its records."""
     assert part.text is not None
     places = [part.header.index(c) for c in columns]
@@ -150,7 +162,7 @@ def read_csv_carefully(
         batch: list[tuple[Any, ...]] = []
         for line, cells, fault in records:
             if fault:
-                problems.append(f"{part.name}: row {line}: {fault}")
+                problems.append(Problem(f"{part.name}: row {line}: {fault}"))
             elif len(cells) != len(part.header):
                 ragged.append((line, len(cells)))
             else:
@@ -162,11 +174,11 @@ def read_csv_carefully(
     if ragged:
         rows, found = zip(*ragged, strict=True)
         have = ", ".join(str(n) for n in found[:3])
-        problems.insert(
-            0,
+        text = (
             f"{part.name}: {row_list(rows)}: {have} cells where the header has "
-            f"{len(part.header)}; quote a cell that holds {shown(part.delimiter)}",
+            f"{len(part.header)}; quote a cell that holds {shown(part.delimiter)}"
         )
+        problems.insert(0, Problem(text, len(rows), ragged=True))
     return con.read_parquet(str(target)), problems
 
 

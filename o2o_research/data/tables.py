@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Type = Literal["text", "time", "number"]
+Type = Literal["text", "time", "week", "number", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +18,17 @@ class Column:
     Parameters
     ----------
     name : as it stands in the header
-    type : ``text``, ``time`` (a moment, to the day or finer) or ``number``
+    type : ``text``, ``time`` (a moment, to the day or finer), ``week`` (the day of its Monday),
+        ``number`` or ``flag`` (1 or 0, true or false, yes or no, 是 or 否)
     zh, en : what it means
     unit : of a number
     domain : the interval a number must lie in, ``[0, inf)``; empty for any
     gaps : whether a cell may be empty, meaning "not known"
     optional : whether the column may be absent
+    at_least, at_most : another column of the row that bounds this one, where both are known
+    same_for : a column; rows that agree on it agree on this one too
+    options : the texts there are; empty for any
+    once_in : a column; of the rows that agree on it exactly one has this flag
     """
 
     name: str
@@ -34,6 +39,11 @@ class Column:
     domain: str = ""
     gaps: bool = False
     optional: bool = False
+    at_least: str = ""
+    at_most: str = ""
+    same_for: str = ""
+    options: tuple[str, ...] = ()
+    once_in: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +55,25 @@ class Table:
     name : plural noun, ``orders``
     row : what one row is, ``order``
     columns : in the order in which they are documented and returned
+    zh, en : what the table is for
     keys : sets of columns; no two rows may agree on the first set that is there in full
+    attributes : whether further columns are read, as numbers without gaps
     """
 
     name: str
     row: str
     columns: tuple[Column, ...]
+    zh: str = ""
+    en: str = ""
     keys: tuple[tuple[str, ...], ...] = ()
+    attributes: bool = False
 
 
 ORDERS = Table(
     name="orders",
     row="order",
+    zh="订单：谁、何时、花了多少、得了多少优惠",
+    en="orders: who, when, how much, and what was given away",
     columns=(
         Column(
             name="order_id",
@@ -110,3 +127,377 @@ ORDERS = Table(
         ("customer_id", "ordered_at", "amount", "channel", "discount"),
     ),
 )
+
+MEMBERS = Table(
+    name="members",
+    row="member",
+    zh="会员或粉丝：何时、因何而来，最近何时活跃",
+    en="members or followers: when and how they came, and when they were last active",
+    columns=(
+        Column(name="member_id", type="text", zh="会员编号（脱敏）", en="the member, hashed"),
+        Column(name="joined_at", type="time", zh="入会（关注）时间", en="when they joined"),
+        Column(
+            name="source",
+            type="text",
+            zh="来源：gift（礼品）、store（门店）、friend（朋友）或自定；不详则留空",
+            en="how they came: gift, store, friend or a word of your own; empty where not known",
+            gaps=True,
+        ),
+        Column(
+            name="last_active_at",
+            type="time",
+            zh="最近一次活跃的时间；入会后再无动静则留空",
+            en="when last active; empty where never since joining",
+            gaps=True,
+            at_least="joined_at",
+        ),
+    ),
+    keys=(("member_id",),),
+)
+
+MEMBER_EVENTS = Table(
+    name="member_events",
+    row="event",
+    zh="会员活动：一行一次",
+    en="what members did: a row each time",
+    columns=(
+        Column(
+            name="event_id",
+            type="text",
+            zh="活动编号；没有可不给此列",
+            en="number of the event; leave the column out where there is none",
+            optional=True,
+        ),
+        Column(
+            name="member_id", type="text", zh="会员编号，同会员表", en="the member, as in members"
+        ),
+        Column(name="happened_at", type="time", zh="发生时间", en="when it happened"),
+        Column(
+            name="event",
+            type="text",
+            zh="活动：scan（扫码）、message（咨询）、coupon（领券）、purchase（购买）、"
+            "leave（取消关注）或自定",
+            en="what: scan, message, coupon, purchase, leave or a word of your own",
+        ),
+        Column(
+            name="amount",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e9]",
+            zh="购买金额；其他活动留空",
+            en="spent by a purchase; empty for other events",
+            gaps=True,
+        ),
+    ),
+    keys=(("event_id",), ("member_id", "happened_at", "event", "amount")),
+)
+
+_STORE = Column(name="store", type="text", zh="门店编号", en="store number")
+
+STORE_WEEKS = Table(
+    name="store_weeks",
+    row="store and week",
+    zh="门店周表",
+    en="weekly results of stores",
+    columns=(
+        _STORE,
+        Column(name="week", type="week", zh="该周的周一日期", en="the week's Monday"),
+        Column(
+            name="footfall",
+            type="number",
+            domain="[0, 1e7]",
+            zh="进店人次；没有客流计数则留空",
+            en="visits counted at the door; empty where not counted",
+            gaps=True,
+        ),
+        Column(
+            name="transactions", type="number", domain="[0, 1e7]", zh="成交笔数", en="purchases"
+        ),
+        Column(
+            name="sales",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e9]",
+            zh="销售额，已扣除退货与折扣",
+            en="sales after returns and discounts",
+        ),
+        Column(
+            name="units",
+            type="number",
+            domain="[0, 1e7]",
+            zh="销售件数；不详则留空",
+            en="units sold; empty where not known",
+            gaps=True,
+        ),
+        Column(
+            name="converted_on",
+            type="time",
+            zh="门店改造完成的日期，该店各行相同；未改造则留空",
+            en="when the store was converted, the same in all of its rows; empty where it was not",
+            gaps=True,
+            same_for="store",
+        ),
+    ),
+    keys=(("store", "week"),),
+)
+
+SKU_SALES = Table(
+    name="sku_sales",
+    row="store, SKU, size and day",
+    zh="分款分码的日销售与库存",
+    en="daily sales and stock by style and size",
+    columns=(
+        _STORE,
+        Column(name="sku", type="text", zh="款号", en="style number"),
+        Column(name="size", type="text", zh="尺码", en="size"),
+        Column(
+            name="colour",
+            type="text",
+            zh="颜色；不分色则留空",
+            en="colour; empty where there is one",
+            gaps=True,
+        ),
+        Column(name="day", type="time", zh="日期", en="the day"),
+        Column(
+            name="sold",
+            type="number",
+            domain="[0, 1e6]",
+            zh="当日售出件数",
+            en="units sold that day",
+            at_most="stock",
+        ),
+        Column(
+            name="stock",
+            type="number",
+            domain="[0, 1e6]",
+            zh="当日营业开始时的库存件数，含当日到货",
+            en="units in stock as the day began, deliveries of the day included",
+        ),
+    ),
+    keys=(("store", "sku", "size", "colour", "day"),),
+)
+
+SALES = Table(
+    name="sales",
+    row="period, brand, channel and country",
+    zh="品牌销量：按期、渠道与国家",
+    en="sales of brands by period, channel and country",
+    columns=(
+        Column(name="period", type="time", zh="该期的首日", en="first day of the period"),
+        Column(name="brand", type="text", zh="品牌或机型", en="brand or model"),
+        Column(
+            name="channel",
+            type="text",
+            zh="渠道：online（线上）、carrier（运营商）、shop（门店）或自定；不分则留空",
+            en="online, carrier, shop or a word of your own; empty where not told apart",
+            gaps=True,
+        ),
+        Column(
+            name="country",
+            type="text",
+            zh="国家或地区；不分则留空",
+            en="country or region; empty where not told apart",
+            gaps=True,
+        ),
+        Column(name="units", type="number", domain="[0, 1e10]", zh="售出台数", en="units sold"),
+        Column(
+            name="price",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e7]",
+            zh="平均成交单价；不详则留空",
+            en="mean price paid for one; empty where not known",
+            gaps=True,
+        ),
+        Column(
+            name="stock",
+            type="number",
+            domain="[0, 1e10]",
+            zh="本期可供销售的台数；没有可不给此列",
+            en="units on offer in the period; leave the column out where not known",
+            gaps=True,
+            optional=True,
+        ),
+        Column(
+            name="sold_out",
+            type="flag",
+            zh="本期是否售罄；没有可不给此列",
+            en="whether the period sold out; leave the column out where not known",
+            gaps=True,
+            optional=True,
+        ),
+    ),
+    keys=(("period", "brand", "channel", "country"),),
+)
+
+CHOICES = Table(
+    name="choices",
+    row="case and alternative",
+    zh="选择记录：每次选择的每个备选项占一行，另有任意多列数值属性",
+    en="choices: a row for every alternative of every case, with any numeric attributes beside",
+    columns=(
+        Column(name="case_id", type="text", zh="选择的编号", en="the choice made"),
+        Column(
+            name="person_id",
+            type="text",
+            zh="选择者编号，同一人可有多次选择；没有可不给此列",
+            en="who chose, who may do so often; leave the column out where not known",
+            optional=True,
+            same_for="case_id",
+        ),
+        Column(
+            name="alternative",
+            type="text",
+            zh="备选项；“都不选”也写成一项",
+            en="what could be chosen; to choose none is an alternative too",
+        ),
+        Column(
+            name="chosen",
+            type="flag",
+            zh="是否选中；每次选择恰有一项",
+            en="whether it was; exactly one of each case",
+            once_in="case_id",
+        ),
+    ),
+    keys=(("case_id", "alternative"),),
+    attributes=True,
+)
+
+VISITS = Table(
+    name="visits",
+    row="visit",
+    zh="就诊日志：每位患者每到一个环节一行",
+    en="visits of patients to stations",
+    columns=(
+        Column(
+            name="patient",
+            type="text",
+            zh="患者编号（脱敏）",
+            en="who: a hashed number, the same person the same text",
+        ),
+        Column(
+            name="station",
+            type="text",
+            zh="环节：挂号、就诊、缴费、检查等",
+            en="where: registration, consulting, payment, tests ...",
+        ),
+        Column(
+            name="arrived_at",
+            type="time",
+            zh="到达该环节（取号、排队）的时间",
+            en="when the patient joined the queue",
+        ),
+        Column(
+            name="started_at",
+            type="time",
+            zh="开始服务的时间",
+            en="when service began",
+            at_least="arrived_at",
+        ),
+        Column(
+            name="ended_at",
+            type="time",
+            zh="服务结束的时间",
+            en="when service ended",
+            at_least="started_at",
+        ),
+    ),
+)
+
+REGISTRATIONS = Table(
+    name="registrations",
+    row="registration",
+    zh="挂号日志",
+    en="bookings of a hospital's slots",
+    columns=(
+        Column(
+            name="account", type="text", zh="挂号账号（脱敏）", en="the booking account, hashed"
+        ),
+        Column(
+            name="patient", type="text", zh="就诊人（脱敏）", en="the patient booked for, hashed"
+        ),
+        Column(name="doctor", type="text", zh="医生或号源", en="the doctor or list"),
+        Column(
+            name="released_at",
+            type="time",
+            zh="放号时间，精确到秒",
+            en="when the slot was released, to the second",
+        ),
+        Column(
+            name="booked_at",
+            type="time",
+            zh="约号时间，精确到秒",
+            en="when it was booked, to the second",
+            at_least="released_at",
+        ),
+        Column(name="visit_at", type="time", zh="就诊时间", en="when the visit is due"),
+        Column(
+            name="cancelled_at",
+            type="time",
+            zh="退号时间；未退则留空",
+            en="when it was cancelled; empty where it was not",
+            gaps=True,
+            at_least="booked_at",
+        ),
+        Column(
+            name="device",
+            type="text",
+            zh="设备标识（脱敏）；不详则留空",
+            en="the device, hashed; empty where not known",
+            gaps=True,
+        ),
+    ),
+)
+
+WEEKLY = Table(
+    name="weekly",
+    row="week",
+    zh="公司周表：投入与线上、线下销售",
+    en="a company's weeks: what was invested, and sales online and offline",
+    columns=(
+        Column(name="week", type="week", zh="该周的周一日期", en="the week's Monday"),
+        Column(
+            name="investment",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e10]",
+            zh="当周为线上业务的投入",
+            en="spent on the online business in the week",
+        ),
+        Column(
+            name="sales_online",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e10]",
+            zh="线上销售额，已扣除退货与折扣",
+            en="sales online after returns and discounts",
+        ),
+        Column(
+            name="sales_offline",
+            type="number",
+            unit="yuan",
+            domain="[0, 1e10]",
+            zh="门店销售额，已扣除退货与折扣",
+            en="sales in the stores after returns and discounts",
+        ),
+        Column(
+            name="margin",
+            type="number",
+            unit="yuan",
+            domain="[-1e10, 1e10]",
+            zh="当周毛利额（线上与门店合计），即销售额减去商品成本，未扣除投入；不详则留空",
+            en="gross margin of the week, online and offline together: sales less cost of goods, "
+            "the investment not yet deducted; empty where not known",
+            gaps=True,
+        ),
+    ),
+    keys=(("week",),),
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        ORDERS, MEMBERS, MEMBER_EVENTS, STORE_WEEKS, SKU_SALES, SALES, CHOICES, VISITS,
+        REGISTRATIONS, WEEKLY,
+    )
+}  # fmt: skip

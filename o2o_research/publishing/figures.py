@@ -6,6 +6,7 @@ import json
 import re
 from functools import cache, lru_cache
 from html import unescape
+from threading import Lock
 from typing import Any
 
 import vl_convert
@@ -17,6 +18,10 @@ from o2o_research.terms import Language
 
 # The Vega-Lite that JupyterLab draws, too.
 VEGALITE = "5.20"
+
+# One thread at a time: vl-convert holds a lock of its own while it makes Python objects, so that
+# a second thread, waiting for that lock with the interpreter's in hand, stops both for good.
+_renderer = Lock()
 
 
 @cache
@@ -44,12 +49,15 @@ def draw(chart: dict[str, Any], language: Language) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def _drawn(spec: str) -> tuple[str, str]:
-    _registered()
-    vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGALITE)
+    with _renderer:
+        _registered()
+        vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGALITE)
     # A newer Vega draws this as well, and would complain of the version it was written for.
     del vega["$schema"]
     drawing = json.dumps(vega, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return drawing, _lean(vl_convert.vega_to_svg(drawing, allowed_base_urls=[]))
+    with _renderer:
+        svg = vl_convert.vega_to_svg(drawing, allowed_base_urls=[])
+    return drawing, _lean(svg)
 
 
 def _lean(svg: str) -> str:
@@ -82,5 +90,6 @@ def warm() -> None:
 @cache
 def runtime() -> str:
     """Vega-Embed and all it needs, as one script."""
-    # The stub asks for a snippet that the function does not need.
-    return str(vl_convert.javascript_bundle(vl_version=VEGALITE))  # type: ignore[call-arg]
+    with _renderer:
+        # The stub asks for a snippet that the function does not need.
+        return str(vl_convert.javascript_bundle(vl_version=VEGALITE))  # type: ignore[call-arg]

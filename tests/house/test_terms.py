@@ -62,3 +62,8 @@ def test_both_languages_write_the_same_number(value: float) -> None:
         factor = scale[unit.replace("元", "").replace("yuan", "").strip()]
         read.append(float(number) * factor)
     assert read[0] == pytest.approx(read[1], rel=6e-3, abs=0.11)
+
+
+def test_a_number_that_only_names_something_has_no_separators() -> None:
+    assert term("seed").format(20140530, "en") == "20140530"
+    assert term("seed").format(20140530, "zh") == "20140530"
