@@ -325,6 +325,21 @@ def test_group_time_effects_with_one_date_have_the_two_sample_error() -> None:
     assert now.stderr == pytest.approx(np.sqrt(change[:10].var() / 10 + change[10:].var() / 20))
 
 
+def test_what_lasts_is_the_mean_of_the_cells_past_the_opening() -> None:
+    panel = Panel(
+        outcome=[[0.0, 9, 2, 2], [0, 0, 9, 3], [0, 0, 0, 0], [0, 0, 0, 0]], start=[1, 2, 4, 4]
+    )
+    effects = group_time_effects(panel)
+    assert effects.since(0).value == pytest.approx(effects.simple.value)
+    assert effects.since(1).value == pytest.approx((2 + 2 + 3) / 3)
+    assert effects.since(2).value == pytest.approx(2)
+    with pytest.raises(ValueError, match="age=3, but the longest watched is 2 periods"):
+        effects.since(3)
+    log = did(Panel(outcome=np.log([[1.0, 3], [1, 2], [1, 1.5], [1, 1]]), start=[1, 1, 2, 2]))
+    assert log.as_growth.value == pytest.approx(np.exp(log.value) - 1)
+    assert np.isnan(log.as_growth.stderr)
+
+
 def test_not_yet_converted_controls_are_used_until_they_convert() -> None:
     panel = Panel(outcome=[[0.0, 5, 5], [0, 1, 9], [0, 3, 3]], start=[1, 2, 3])
     assert group_time_effects(panel).effects[0, 1] == 5 - 3
@@ -525,6 +540,32 @@ def test_estimates_follow_scale_and_shift_and_ignore_order(
     level = Panel(outcome=scale * panel.outcome[order] + shift, start=panel.start[order])
     expected = scale * synthetic_did(panel).effect
     assert synthetic_did(level).effect == pytest.approx(expected, rel=1e-6, abs=1e-6 * scale)
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 50), st.floats(-100, 100))
+@settings(max_examples=15)
+def test_inference_follows_scale_and_shift_and_ignores_order(
+    seed: int, scale: float, shift: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    panel, order = random_panel(rng), rng.permutation(9)
+    common = shift + 5 * scale * np.sin(np.arange(8))
+    moved = Panel(outcome=scale * panel.outcome[order] + common, start=panel.start[order])
+    assert placebo_test(moved).p_value == placebo_test(panel).p_value
+    for before, after in (
+        (conformal_effect(p, level=0.8, points=51) for p in (panel, moved)),
+        (conformal_effect(p, level=0.8, points=51, ridge=r) for p, r in ((panel, 1.0), (moved, scale**2))),
+    ):  # fmt: skip
+        step = 0.5 * scale * (before.high - before.low) + 1e-6 * scale
+        assert after.value == pytest.approx(scale * before.value, rel=1e-6, abs=1e-6 * scale)
+        assert abs(after.low - scale * before.low) <= step
+    # Stores drawn by position: the same stores in the same order, other money and another level.
+    there = Panel(outcome=scale * panel.outcome + common, start=panel.start)
+    for p_value in (
+        lambda p: permutation_did(p, np.random.default_rng(1), draws=99).p_value,
+        lambda p: group_time_effects(p).overall.p_value,
+    ):
+        assert p_value(there) == pytest.approx(p_value(panel), abs=1e-6)
 
 
 # Real noise
