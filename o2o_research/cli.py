@@ -36,6 +36,9 @@ err = Console(stderr=True, highlight=False)
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Execute again even if nothing changed since the last run.")
 ]
+Engine = Annotated[
+    str, typer.Option("--engine", help="o2o forks a warm process, papermill starts a kernel a run.")
+]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `o2o list` names it.")]
 Languages = Annotated[
     str, typer.Option("--lang", help="Languages of the report, comma-separated: zh, en.")
@@ -147,6 +150,7 @@ def run(
         Path | None, typer.Option("--out", help="Folder of the run; reports/CASE by default.")
     ] = None,
     fresh: Fresh = False,
+    engine: Engine = "o2o",
 ) -> None:
     """Run a case with its defaults, a file's values and single ones, and publish it."""
     languages, wanted = _languages(lang), _formats(formats)
@@ -156,11 +160,16 @@ def run(
     elif lenient:
         raise CaseError("--lenient is for --data, and there is none")
     values = cases.parameters(name, file, given)
-    _run(name, values, folder, languages, wanted, fresh)
+    _run(name, values, folder, languages, wanted, fresh, engine)
 
 
 @app.command()
-def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fresh = False) -> None:
+def report(
+    lang: Languages = "zh,en",
+    formats: Formats = "html,pdf",
+    fresh: Fresh = False,
+    engine: Engine = "o2o",
+) -> None:
     """Build the reports of every case with its default parameters."""
     languages, wanted = _languages(lang), _formats(formats)
     names = cases.case_names()
@@ -168,7 +177,7 @@ def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fres
     failed = []
     for name in names:
         try:
-            _run(name, values[name], None, languages, wanted, fresh)
+            _run(name, values[name], None, languages, wanted, fresh, engine)
         except (RunError, PublishError) as error:
             failed.append(name)
             err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
@@ -206,8 +215,13 @@ def _run(
     languages: tuple[Language, ...],
     formats: tuple[str, ...],
     fresh: bool,
+    engine: str,
 ) -> None:
     from o2o_research.execution import run as execute
+    from o2o_research.execution.runs import ENGINES
+
+    if engine not in ENGINES:
+        raise CaseError(f"--engine {engine!r}: one of {', '.join(ENGINES)} is wanted")
 
     done = execute(
         name,
@@ -217,6 +231,7 @@ def _run(
         formats=formats,
         progress=sys.stderr.isatty(),
         fresh=fresh,
+        engine=engine,
     )
     out.print(
         f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "
