@@ -361,6 +361,19 @@ def test_all_at_once_and_one_by_one_each_have_their_market():
     assert one_by_one.waterfall_gain(gap) >= one_by_one.waterfall_gain(others).max() - 1e-6 * 1e8
 
 
+def test_the_choice_flips_where_it_is_said_to():
+    for parameter in ("margin", "launch_cost", "running_cost"):
+        factor = ABROAD.flip_factor(parameter, 2.0)
+        if np.isfinite(factor):
+            moved = replace(ABROAD, **{parameter: factor * getattr(ABROAD, parameter)})
+            assert moved.waterfall_gain(2.0) == pytest.approx(0.0, abs=1e-3)
+    # At once is better here; it takes dearer presence to turn it.
+    assert ABROAD.waterfall_gain(2.0) < 0
+    assert 1 < ABROAD.flip_factor("running_cost", 2.0) < np.inf
+    dearer = replace(ABROAD, running_cost=1.1 * ABROAD.flip_factor("running_cost", 2.0) * 2e6 * ONE)
+    assert dearer.waterfall_gain(2.0) > 0
+
+
 def test_value_broadcasts_over_draws_and_gaps():
     many = replace(ABROAD, discount_rate=np.array([0.01, 0.03]))
     gaps = np.array([0.0, 2.0])
@@ -397,6 +410,7 @@ def test_value_broadcasts_over_draws_and_gaps():
         (lambda: replace(ABROAD, margin=np.ones(2)), "margin must end in one value a country"),
         (lambda: replace(ABROAD, cross_border=np.ones((3, 3))), "0 on the diagonal"),
         (lambda: replace(ABROAD, horizon=0.0), "horizon=0"),
+        (lambda: ABROAD.flip_factor("horizon", 1.0), "parameter='horizon'"),
         (lambda: ABROAD.value([0.0, 1.0]), "one time >= 0 a country"),
     ],
 )  # fmt: skip

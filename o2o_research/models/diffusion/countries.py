@@ -8,7 +8,7 @@ Muller 1995, International Journal of Research in Marketing 12:105-119, argue wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,31 @@ class CountryLaunches:
     def waterfall_gain(self, gap: ArrayLike, order: Sequence[int] | None = None) -> float | Array:
         """What the waterfall earns more than the sprinkler, yuan; below 0 it earns less."""
         return self.value(self.waterfall(gap, order)) - self.value(self.sprinkler())
+
+    def flip_factor(
+        self, parameter: str, gap: float, order: Sequence[int] | None = None
+    ) -> float | Array:
+        """How many times its value a parameter must have for waterfall and sprinkler to be equal.
+
+        Exact, as values are linear in ``margin``, ``launch_cost`` and ``running_cost``;
+        inf where no positive factor makes them equal.
+
+        Raises
+        ------
+        ValueError
+            Another parameter.
+        """
+        if parameter not in ("margin", "launch_cost", "running_cost"):
+            raise ValueError(
+                f"flip_factor: parameter={parameter!r} must be margin, launch_cost or running_cost"
+            )
+        nothing: dict[str, Any] = {parameter: 0.0 * np.asarray(getattr(self, parameter))}
+        none = replace(self, **nothing)
+        without = np.asarray(none.waterfall_gain(gap, order))
+        share = np.asarray(self.waterfall_gain(gap, order)) - without
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = -without / share
+        return np.where(factor > 0, factor, np.inf)[()]
 
     def best_gap(self, order: Sequence[int] | None = None) -> float:
         """The most valuable gap, exactly 0 where all at once is best. One market, no draws.

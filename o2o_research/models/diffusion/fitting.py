@@ -512,7 +512,7 @@ def fit_generalised_bass(
     Raises
     ------
     ValueError, NotConverged
-        As ``fit_bass``; a decision variable that never moves.
+        As ``fit_bass``; a decision variable that never moves, or moves with the clock.
     """
     series = _series(sales)
     if price is None and advertising is None:
@@ -524,6 +524,13 @@ def fit_generalised_bass(
     for name, path in paths.items():
         if path is not None and np.ptp(path) == 0:
             raise ValueError(f"fit_generalised_bass: {name} never moves: no effect to estimate")
+    moved = [np.log(path) for path in paths.values() if path is not None]
+    clock = np.stack([np.arange(1.0, series.size + 1), *moved], axis=1)
+    if np.linalg.cond(clock / np.linalg.norm(clock, axis=0)) > 1e6:
+        raise ValueError(
+            "fit_generalised_bass: price or advertising moves at a constant rate, or both move "
+            "alike: the effect cannot be told from a faster clock"
+        )
     family = _Family(GeneralisedBass, series, impulse, paths["price"], paths["advertising"])
     return _fit(family, errors, what="fit_generalised_bass")
 
