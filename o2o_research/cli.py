@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from o2o_research import __version__, cases
+from o2o_research import __version__, cases, cli_data
+from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_data.app, name="data")
 # Into a file or a pipe a table is not cut to a window that is not there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
@@ -130,8 +132,15 @@ def run(
         ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Your own log: CSV or Parquet, a path or a glob.")
+        str | None,
+        typer.Option(
+            "--data",
+            help="Your own tables: a file, a pattern, a folder, a database URL, or a mapping (YAML).",
+        ),
     ] = None,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Leave bad rows of the data out, and report them.")
+    ] = False,
     lang: Languages = "zh,en",
     formats: Formats = "html,pdf",
     folder: Annotated[
@@ -143,7 +152,9 @@ def run(
     languages, wanted = _languages(lang), _formats(formats)
     given = [cast(tuple[str, str], tuple(pair.split(_PAIR, 1))) for pair in parameter or ()]
     if data is not None:
-        given.append((_data_parameter(name), data))
+        given += data_parameters(name, data, lenient)
+    elif lenient:
+        raise CaseError("--lenient is for --data, and there is none")
     values = cases.parameters(name, file, given)
     _run(name, values, folder, languages, wanted, fresh)
 
@@ -213,15 +224,6 @@ def _run(
     )
     for path in done.reports:
         out.print(f"  {path}", soft_wrap=True)
-
-
-def _data_parameter(name: str) -> str:
-    keys = [key for key in cases.case(name).defaults if term(key).unit.en == "file"]
-    if len(keys) != 1:
-        raise CaseError(
-            f"{name}: --data wants a case with one data parameter; this one has {keys or 'none'}"
-        )
-    return keys[0]
 
 
 def _languages(text: str) -> tuple[Language, ...]:

@@ -28,7 +28,7 @@ from typing import Any
 import nbformat
 
 from o2o_research import __version__, cases, narrative
-from o2o_research.data import data_hash
+from o2o_research.data import identity, named
 from o2o_research.errors import CaseError, DataError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
 
@@ -136,16 +136,13 @@ def run(
 def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides a run's result; no time, no path of a machine, no secret."""
     shown = {
-        key: Path(value).name if _is_file(key) and value else value
-        for key, value in parameters.items()
+        key: named(value) if _is_file(key) and value else value for key, value in parameters.items()
     }
     return {
         "case": name,
         "parameters": shown,
         "data": {
-            key: {"file": shown[key], "sha256": data_hash(str(value))}
-            for key, value in parameters.items()
-            if _is_file(key) and value
+            key: identity(value) for key, value in parameters.items() if _is_file(key) and value
         },
         "version": __version__,
         "commit": _commit(),
@@ -163,6 +160,9 @@ def _reused(out: Path, name: str, parameters: Mapping[str, Any], target: Path) -
         before = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
         now = json.loads(json.dumps(manifest(name, parameters), default=str))
         if state != "ok" or any(before[key] != now[key] for key in now if key != "commit"):
+            return False
+        # The rows of a database have no hash: nobody knows whether they are the same.
+        if any(each["sha256"] is None for read in now["data"].values() for each in read):
             return False
         shutil.copyfile(out / f"{name}.ipynb", target)
     except (OSError, ValueError, KeyError, TypeError):
