@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import glob
 import math
 import os
 from collections.abc import Hashable, Iterable, Mapping
@@ -16,7 +15,8 @@ import numpy as np
 import yaml
 from scipy.special import expit, logit, ndtri
 
-from o2o_research.errors import CaseError
+from o2o_research.data.mappings import present
+from o2o_research.errors import CaseError, DataError
 from o2o_research.evidence import Evidence, Origin, evidence
 from o2o_research.terms import Term, did_you_mean, term
 
@@ -180,7 +180,10 @@ def _typed(value: Any, default: Any, about: Term) -> Any:
             hint = f"; a share is wanted: for {value:g} % write {value / 100:g}"
         raise ValueError(f"{value:g} lies outside {about.domain}{hint}")
     if about.unit.en == "file" and value:
-        found = glob.glob(value) if isinstance(value, str) else []
+        try:
+            found = isinstance(value, str) and present(value)
+        except DataError as error:
+            raise ValueError(str(error)) from None
         if not found:
             raise ValueError(f"no file {value!r}")
     if about.options and value not in about.options:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from o2o_research import __version__, cases
+from o2o_research import __version__, cases, cli_data
+from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
 
@@ -27,12 +28,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_data.app, name="data")
 # Into a file or a pipe a table is not cut to a window that is not there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Execute again even if nothing changed since the last run.")
+]
+Engine = Annotated[
+    str, typer.Option("--engine", help="o2o forks a warm process, papermill starts a kernel a run.")
 ]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `o2o list` names it.")]
 Languages = Annotated[
@@ -130,33 +135,48 @@ def run(
         ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Your own log: CSV or Parquet, a path or a glob.")
+        str | None,
+        typer.Option(
+            "--data",
+            help="Your own tables: a file, a pattern, a folder, a database URL, or a mapping (YAML).",
+        ),
     ] = None,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Leave bad rows of the data out, and report them.")
+    ] = False,
     lang: Languages = "zh,en",
     formats: Formats = "html,pdf",
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; reports/CASE by default.")
     ] = None,
     fresh: Fresh = False,
+    engine: Engine = "o2o",
 ) -> None:
     """Run a case with its defaults, a file's values and single ones, and publish it."""
     languages, wanted = _languages(lang), _formats(formats)
     given = [cast(tuple[str, str], tuple(pair.split(_PAIR, 1))) for pair in parameter or ()]
     if data is not None:
-        given.append((_data_parameter(name), data))
+        given += data_parameters(name, data, lenient)
+    elif lenient:
+        raise CaseError("--lenient is for --data, and there is none")
     values = cases.parameters(name, file, given)
-    _run(name, values, folder, languages, wanted, fresh)
+    _run(name, values, folder, languages, wanted, fresh, engine)
 
 
 @app.command()
-def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fresh = False) -> None:
+def report(
+    lang: Languages = "zh,en",
+    formats: Formats = "html,pdf",
+    fresh: Fresh = False,
+    engine: Engine = "o2o",
+) -> None:
     """Build the reports of every case with its default parameters, and the site of them all."""
     from o2o_research.execution import build
 
     languages, wanted = _languages(lang), _formats(formats)
     values = {name: cases.parameters(name) for name in cases.case_names()}
     failed = []
-    for name, done in build(values, languages, wanted, fresh):
+    for name, done in build(values, languages, wanted, fresh, _engine(engine)):
         if isinstance(done, Exception):
             failed.append(name)
             err.print(f"[bold red]o2o:[/] {escape(str(done))}", soft_wrap=True)
@@ -226,6 +246,7 @@ def _run(
     languages: tuple[Language, ...],
     formats: tuple[str, ...],
     fresh: bool,
+    engine: str,
 ) -> None:
     from o2o_research.execution import run as execute
 
@@ -237,6 +258,7 @@ def _run(
         formats=formats,
         progress=sys.stderr.isatty(),
         fresh=fresh,
+        engine=_engine(engine),
     )
     _say_run(name, done)
 
@@ -250,13 +272,12 @@ def _say_run(name: str, done: Any) -> None:
         out.print(f"  {path}", soft_wrap=True)
 
 
-def _data_parameter(name: str) -> str:
-    keys = [key for key in cases.case(name).defaults if term(key).unit.en == "file"]
-    if len(keys) != 1:
-        raise CaseError(
-            f"{name}: --data wants a case with one data parameter; this one has {keys or 'none'}"
-        )
-    return keys[0]
+def _engine(text: str) -> Any:
+    from o2o_research.execution.runs import ENGINES
+
+    if text not in ENGINES:
+        raise CaseError(f"--engine {text!r}: one of {', '.join(ENGINES)} is wanted")
+    return text
 
 
 def _languages(text: str) -> tuple[Language, ...]:

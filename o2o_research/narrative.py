@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from o2o_research import cases
+from o2o_research.data.problems import notices
 from o2o_research.errors import CaseError
 from o2o_research.figures import Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
@@ -162,6 +163,7 @@ def open_case(name: str, namespace: Mapping[str, Any]) -> OpenCase:
     drawn = cases.plausible(name, values, values.get("draws", 0), values.get("seed", 0))
     _recorded.clear()
     _opened[:] = [name]
+    notices.listener = say
     _show({CASE: {"case": name, "parameters": values}}, f"{name}: {len(values)} parameters checked")
     return OpenCase(name, values, drawn)
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from o2o_research.data.files import data_hash
+from o2o_research.data.mappings import identity, named
 
 if TYPE_CHECKING:
     from o2o_research.data.loaders import cdnow, complete_journey
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
         visits,
     )
     from o2o_research.data.tables import (
+        APPOINTMENTS,
         CHOICES,
         MEMBER_EVENTS,
         MEMBERS,
         ORDERS,
+        RATINGS,
         REGISTRATIONS,
         SALES,
         SKU_SALES,
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "APPOINTMENTS",
     "CHOICES",
     "MEMBERS",
     "MEMBER_EVENTS",
     "ORDERS",
+    "RATINGS",
     "REGISTRATIONS",
     "SALES",
     "SKU_SALES",
@@ -58,7 +63,9 @@ __all__ = [
     "customer_summary",
     "data_hash",
     "deal_prone",
+    "identity",
     "labelled",
+    "named",
     "newcomers",
     "read",
     "read_checked",

@@ -8,21 +8,30 @@ from pathlib import Path
 
 from o2o_research.errors import DataError
 
+_TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".pq")
+
 
 def files(source: str | Path) -> list[Path]:
-    """The files that ``source`` names, a path or a pattern such as ``logs/2014-*.csv``, sorted.
+    """The files that ``source`` names, sorted: a path, a pattern or a folder.
+
+    A pattern is such as ``logs/2014-*.csv``. Of a folder all tables count, in its folders too;
+    what begins with a dot or an underscore is an engine's own and does not.
 
     Raises
     ------
     DataError
-        If it names a folder, something that is not a file, or nothing.
+        If it names something that is not a file, or nothing.
     """
     text = str(source)
     path = Path(text).expanduser()
     if not text or "\0" in text:
         raise DataError(f"{text!r} names no file")
     if path.is_dir():
-        raise DataError(f"{text} is a folder; name a file, or a pattern such as {text}/*.csv")
+        inside = (name for name in path.rglob("*") if name.is_file())
+        tables = sorted(name for name in inside if _is_table(name.relative_to(path)))
+        if not tables:
+            raise DataError(f"{text}: no table in this folder; tables end in {', '.join(_TABLES)}")
+        return tables
     if path.is_file():
         return [path]
     if path.exists():
@@ -33,6 +42,11 @@ def files(source: str | Path) -> list[Path]:
         what = "no file matches" if glob.has_magic(text) else "no such file"
         raise DataError(f"{text}: {what}")
     return found
+
+
+def _is_table(path: Path) -> bool:
+    own = any(part.startswith((".", "_")) for part in path.parts)
+    return not own and path.name.lower().endswith(_TABLES)
 
 
 def data_hash(source: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""A hospital's logs of visits and of registrations: read checked, turned into models' arrays.
+"""A hospital's logs of visits, registrations, appointments and ratings, as models' arrays.
 
 Bad rows (unreadable, ended before started, an unknown station, an account without a patient)
 are refused as everywhere, unless ``keep_good`` asks for the good ones and a report of what
@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 
 from o2o_research.data.reading import read_checked
-from o2o_research.data.tables import REGISTRATIONS, VISITS, Table
+from o2o_research.data.tables import APPOINTMENTS, RATINGS, REGISTRATIONS, VISITS, Table
+
+# As ``models.ratings`` numbers them.
+_ORDERS = {"sealed": 0, "patient": 1, "doctor": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +29,12 @@ class Log:
     ----------
     frame : DataFrame of the good rows, in the file's order
     left_out : what was wrong with the others, a line a rule; empty unless ``keep_good`` was asked for
+    count : how many rows were left out
     """
 
     frame: pd.DataFrame
     left_out: tuple[str, ...] = ()
+    count: int = 0
 
 
 def read_visits(
@@ -77,6 +82,61 @@ def read_registrations(
     return _log(source, REGISTRATIONS, keep_good, timezone)
 
 
+def read_appointments(
+    source: str | Path, *, keep_good: bool = False, timezone: str = "Asia/Shanghai"
+) -> Log:
+    """A log of appointments and who came; the same rules as ``read_visits``.
+
+    Raises
+    ------
+    DataError
+        Names every kind of problem with its rows.
+    """
+    return _log(source, APPOINTMENTS, keep_good, timezone)
+
+
+def read_ratings(
+    source: str | Path, *, keep_good: bool = False, timezone: str = "Asia/Shanghai"
+) -> Log:
+    """A log of mutual ratings; further columns are numbers that may explain who answers.
+
+    Raises
+    ------
+    DataError
+        Names every kind of problem with its rows.
+    """
+    return _log(source, RATINGS, keep_good, timezone)
+
+
+def appointment_arrays(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Days ahead, day of the visit and who missed, in order of the visit. Shape (bookings,)."""
+    ordered = frame.sort_values(["visit_on", "booked_on"], kind="stable")
+    visit, booked = ordered["visit_on"].dt.normalize(), ordered["booked_on"].dt.normalize()
+    return {
+        "lead_days": (visit - booked).dt.days.to_numpy(float),
+        "visit_day": (visit - visit.min()).dt.days.to_numpy(np.int64),
+        "missed": ~ordered["came"].to_numpy(bool),
+    }
+
+
+def rating_arrays(frame: pd.DataFrame, *, bad: float = 2.0) -> dict[str, np.ndarray]:
+    """Numbers of doctors and patients, order, stars, and whether a rating is bad; nan where silent.
+
+    ``knowns``, shape (encounters, further columns), may explain who answers.
+    """
+    arrays: dict[str, np.ndarray] = {
+        name: pd.factorize(frame[name])[0].astype(np.int64) for name in ("doctor", "patient")
+    }
+    arrays["order"] = frame["rates_first"].map(_ORDERS).to_numpy(np.int64)
+    for side in ("patient", "doctor"):
+        stars = frame[f"{side}_rating"].to_numpy(float)
+        arrays[f"{side}_rating"] = stars
+        arrays[f"{side}_bad"] = np.where(np.isnan(stars), np.nan, stars <= bad)
+    further = [name for name in frame if name not in {c.name for c in RATINGS.columns}]
+    arrays["knowns"] = frame[further].to_numpy(float)
+    return arrays
+
+
 def registration_arrays(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """The arrays that ``models.scalping.Registrations`` takes; texts become numbers.
 
@@ -116,7 +176,11 @@ def _log(source: str | Path, table: Table, keep_good: bool, timezone: str) -> Lo
     checked = read_checked(source, table, lenient=keep_good, timezone=timezone)
     arrow = checked.rows.to_pyarrow()
     columns = {name: arrow[name].to_numpy(zero_copy_only=False) for name in arrow.column_names}
-    return Log(frame=pd.DataFrame(columns), left_out=tuple(map(str, checked.problems)))
+    return Log(
+        frame=pd.DataFrame(columns),
+        left_out=tuple(map(str, checked.problems)),
+        count=checked.left_out,
+    )
 
 
 def _seconds(column: pd.Series) -> np.ndarray:

@@ -24,6 +24,7 @@ import ibis.expr.types as ir
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from o2o_research.data.problems import Problem, shown
 from o2o_research.errors import DataError
 
 _CHUNK = 1 << 20
@@ -33,23 +34,6 @@ _NOT_TABLES = {
     b"PK\x03\x04": "is an Excel workbook or another zip archive; save the sheet as CSV UTF-8",
     b"\xd0\xcf\x11\xe0": "is an Excel 97 workbook; save the sheet as CSV UTF-8",
 }
-
-
-def shown(text: str, limit: int = 40) -> str:
-    """``text`` quoted for a message: control and direction marks escaped, cut at ``limit``."""
-    return repr(text if len(text) <= limit else text[: limit - 1] + "…")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, in one line, and with how many rows; with none, the file as a whole."""
-
-    text: str
-    count: int = 0
-    ragged: bool = False
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -112,16 +96,25 @@ def _open_parquet(con: Any, path: Path, name: str) -> Part:
     return Part(path, name, tuple(types), types=dict(types.items()))
 
 
-def read_parquet(con: Any, parts: Sequence[Part]) -> ir.Table:
-    """Parquet files of one schema as they are, with ``_row`` counted from 1 in each."""
+def raw(index: int) -> str:
+    """What the nth column read is called before it has a canonical name."""
+    return f"r{index}"
+
+
+def read_parquet(con: Any, parts: Sequence[Part], columns: Sequence[str]) -> ir.Table:
+    """The named columns of Parquet files of one schema, with ``_row`` counted from 1 in each."""
     table = con.read_parquet(
         [_literal(part.path) for part in parts], file_row_number=True, hive_partitioning=False
     )
-    return table.mutate(_row=table["file_row_number"] + 1)
+    named = {raw(i): table[c] for i, c in enumerate(columns)}
+    return table.select(**named, _row=table["file_row_number"] + 1)
 
 
 def read_csv(con: Any, parts: Sequence[Part], columns: Sequence[str]) -> ir.Table:
-    """The named columns of CSVs with one header as text: fast, and vague about what is wrong."""
+    """The named columns of CSVs with one header as text: fast, and vague about what is wrong.
+
+    They come as ``r0``, ``r1``, ...: an analyst's names may be any text, and clash with ours.
+    """
     # Positions, not names: a header is the analyst's text and never reaches a query.
     header = parts[0].header
     names = [f"c{i}" for i in range(len(header))]
@@ -135,7 +128,7 @@ def read_csv(con: Any, parts: Sequence[Part], columns: Sequence[str]) -> ir.Tabl
         compression="none",
         hive_partitioning=False,
     )
-    return table.select(**{c: table[names[header.index(c)]] for c in columns})
+    return table.select(**{raw(i): table[names[header.index(c)]] for i, c in enumerate(columns)})
 
 
 def _literal(path: Path) -> str:
@@ -149,7 +142,9 @@ def read_csv_carefully(
     """The same with ``_row``, the line in the file, and what is wrong with its records."""
     assert part.text is not None
     places = [part.header.index(c) for c in columns]
-    schema = pa.schema([("_row", pa.int64()), *((c, pa.string()) for c in columns)])
+    schema = pa.schema(
+        [("_row", pa.int64()), *((raw(i), pa.string()) for i in range(len(columns)))]
+    )
     target = scratch / f"{len(os.listdir(scratch))}.parquet"
     ragged: list[tuple[int, int]] = []
     problems = []
@@ -178,7 +173,8 @@ def read_csv_carefully(
             f"{part.name}: {row_list(rows)}: {have} cells where the header has "
             f"{len(part.header)}; quote a cell that holds {shown(part.delimiter)}"
         )
-        problems.insert(0, Problem(text, len(rows), ragged=True))
+        words = {"en": "cells more or fewer than the header", "zh": "列数与表头不符"}
+        problems.insert(0, Problem(text, len(rows), ragged=True, **words))
     return con.read_parquet(str(target)), problems
 
 

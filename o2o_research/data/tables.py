@@ -449,6 +449,46 @@ REGISTRATIONS = Table(
     ),
 )
 
+APPOINTMENTS = Table(
+    name="appointments",
+    row="appointment",
+    zh="预约与到诊日志：每个预约一行，退掉的预约不列",
+    en="bookings that stood, and who came",
+    columns=(
+        Column(name="doctor", type="text", zh="医生或号源；不详则留空", en="the doctor or list; empty where not known", gaps=True),
+        Column(name="booked_on", type="time", zh="预约日期", en="the day on which it was booked"),
+        Column(
+            name="visit_on",
+            type="time",
+            zh="就诊日期",
+            en="the day of the visit",
+            at_least="booked_on",
+        ),
+        Column(name="came", type="flag", zh="是否到诊", en="whether the patient came"),
+    ),
+)  # fmt: skip
+
+RATINGS = Table(
+    name="ratings",
+    row="encounter",
+    zh="医患互评日志：每次就诊一行，未评者也要列出",
+    en="encounters and how the two sides rated each other; the silent are listed too",
+    columns=(
+        Column(name="doctor", type="text", zh="医生（脱敏）", en="the doctor, hashed"),
+        Column(name="patient", type="text", zh="患者（脱敏）", en="the patient, hashed"),
+        Column(
+            name="rates_first",
+            type="text",
+            zh="谁先评：sealed（双方提交后同时公布）、patient（患者先评、医生可见）、doctor（医生先评、患者可见）",
+            en="whose rating the other side sees before its own: patient, doctor, or sealed if neither",
+            options=("sealed", "patient", "doctor"),
+        ),
+        Column(name="patient_rating", type="number", unit="stars", domain="[0, 5]", zh="患者给医生的评分；未评则留空", en="the patient's rating of the doctor; empty where silent", gaps=True),
+        Column(name="doctor_rating", type="number", unit="stars", domain="[0, 5]", zh="医生给患者的评分；未评则留空", en="the doctor's rating of the patient; empty where silent", gaps=True),
+    ),
+    attributes=True,
+)  # fmt: skip
+
 WEEKLY = Table(
     name="weekly",
     row="week",
@@ -498,6 +538,6 @@ TABLES = {
     table.name: table
     for table in (
         ORDERS, MEMBERS, MEMBER_EVENTS, STORE_WEEKS, SKU_SALES, SALES, CHOICES, VISITS,
-        REGISTRATIONS, WEEKLY,
+        REGISTRATIONS, APPOINTMENTS, RATINGS, WEEKLY,
     )
 }  # fmt: skip

@@ -19,6 +19,7 @@ def build(
     languages: Sequence[Language],
     formats: Sequence[str],
     fresh: bool = False,
+    engine: runs.EngineName = "o2o",
 ) -> Iterator[tuple[str, runs.Run | O2OError]]:
     """Run and publish cases with these parameters; (case, its run or what went wrong) as they end.
 
@@ -35,13 +36,15 @@ def build(
             else:
                 yield name, done
         if len(waiting) < 2:
-            answers = (_made(name, values[name], languages, formats, fresh) for name in waiting)
+            answers = (
+                _made(name, values[name], languages, formats, fresh, engine) for name in waiting
+            )
             yield from zip(waiting, answers, strict=True)
             continue
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(WORKERS, len(waiting)), mp_context=spawn) as pool:
             jobs = {
-                name: pool.submit(_made, name, values[name], languages, formats, fresh)
+                name: pool.submit(_made, name, values[name], languages, formats, fresh, engine)
                 for name in waiting
             }
             for name, job in jobs.items():
@@ -64,11 +67,14 @@ def _made(
     languages: Sequence[Language],
     formats: Sequence[str],
     fresh: bool,
+    engine: runs.EngineName,
 ) -> runs.Run | O2OError:
     """The case traced, run and published; an error is an answer, so that others go on."""
     try:
         if lineage.read(name) is None:
             lineage.make(name)
-        return runs.run(name, values, languages=languages, formats=formats, fresh=fresh)
+        return runs.run(
+            name, values, languages=languages, formats=formats, fresh=fresh, engine=engine
+        )
     except (RunError, PublishError) as error:
         return error

@@ -121,13 +121,13 @@ def make(name: str) -> dict[str, Any]:
     RunError
         The notebook stops, or takes longer than an hour.
     """
-    from o2o_research.execution.runs import KERNEL_ENVIRONMENT
+    from o2o_research.execution.engine import STEADY
 
     cases.case(name)
     try:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", __name__, name],
-            env={**os.environ, **KERNEL_ENVIRONMENT},
+            env={**os.environ, **STEADY, "O2O_LANG": "zh"},
             capture_output=True,
             text=True,
             timeout=LIMIT,

@@ -1,8 +1,8 @@
 """One run: checked parameters in, a whole directory out, or an error and nothing.
 
 A run is written beside its place and renamed into it when it is whole. One that fails leaves
-the last good run where it was, and itself in ``<place>.failed`` with its state and, unless the
-kernel died, the notebook up to the cell that stopped it.
+the last good run where it was, and itself in ``<place>.failed``: its state, the cell that was its
+last with the output so far, the signal that ended it, the memory it took.
 """
 
 from __future__ import annotations
@@ -12,53 +12,37 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nbformat
 
-from o2o_research import __version__, cases, narrative
-from o2o_research.data import data_hash
-from o2o_research.errors import CaseError, DataError, RunError
-from o2o_research.execution import lineage
-from o2o_research.terms import LANGUAGES, Language, term
+from o2o_research import cases, narrative
+from o2o_research.errors import CaseError, DataError, O2OError, RunError
+from o2o_research.execution import cache, engine, lineage
+from o2o_research.execution.cache import LIBRARIES, manifest
+from o2o_research.execution.engine import Ending, Limits, State
+from o2o_research.execution.injection import TAG, inject
+from o2o_research.terms import LANGUAGES, Language
 
-LIBRARIES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "numba",
-    "ibis-framework",
-    "duckdb",
-    "altair",
-    "papermill",
-    "nbconvert",
-    "pypandoc_binary",
-    "typst",
-    "vl-convert-python",
-)
+__all__ = ["LIBRARIES", "Executed", "Run", "execute", "manifest", "run", "write"]
+
+EngineName = Literal["o2o", "papermill"]
+ENGINES: tuple[EngineName, ...] = ("o2o", "papermill")
 
 # What of a run is published, by content: an unchanged report is not made again.
 STAMP = "published.json"
 
 # The same numbers on any number of cores, and in any process.
-KERNEL_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-    "O2O_LANG": "zh",
-}
+_ENVIRONMENT = {**engine.STEADY, "O2O_LANG": "zh"}
 _OURS = {"CaseError": CaseError, "DataError": DataError}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -73,6 +57,27 @@ class Run:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Executed:
+    """An executed notebook and how it ended; ``known`` if an earlier run was taken."""
+
+    notebook: Any
+    ending: Ending
+    manifest: Mapping[str, Any]
+    key: str
+    known: bool = False
+
+    def error(self) -> O2OError | None:
+        """What a caller raises for a run that did not end well."""
+        if self.ending.state == "ok":
+            return None
+        name = self.manifest["case"]
+        if self.ending.state == "invalid":
+            assert self.ending.error is not None
+            return _OURS[self.ending.error[0]](_ANSI.sub("", self.ending.error[1]))
+        return RunError(f"{name}: {_ANSI.sub('', self.ending.why)}", self.ending.state)
+
+
 def run(
     name: str,
     parameters: cases.Parameters,
@@ -82,6 +87,8 @@ def run(
     formats: Sequence[str] = ("html", "pdf"),
     progress: bool = False,
     fresh: bool = False,
+    engine: EngineName = "o2o",
+    limits: Limits | None = None,
 ) -> Run:
     """Execute a case and publish it into ``out`` (``reports/<case>`` by default).
 
@@ -95,53 +102,59 @@ def run(
     CaseError, DataError
         The input is at fault: nothing is written.
     RunError
-        The notebook stopped, with its state; ``<out>.failed`` holds what is needed to see why.
+        The run did not end well, with its state; ``<out>.failed`` holds what is needed to see why.
     PublishError
         The report cannot be made whole; likewise.
     """
     case = cases.case(name)
-    out = out or place(name)
+    out = out or place(case.name)
     start = time.monotonic()
     _make_parent(out)
     origin = lineage.read(name)
     if not fresh and (done := unchanged(out, name, parameters, languages, formats, origin)):
         return done
-    with _beside(out) as folder:
-        executed = folder / f"{name}.ipynb"
+    executed = None
+    with beside(out) as folder:
         try:
-            if fresh or not _reused(out, name, parameters, executed):
-                _execute(case.notebook, executed, parameters, progress)
-            notebook = _tidied(executed)
+            executed = execute(
+                name,
+                parameters,
+                None if fresh else out,
+                engine=engine,
+                limits=limits,
+                progress=progress,
+            )
+            if executed.ending.state == "interrupted":
+                raise KeyboardInterrupt
+            if (error := executed.error()) is not None:
+                raise error
             if origin:
-                notebook.metadata["o2o"] = {"lineage": origin}
-            record = narrative.read(notebook)
-            _write(folder / "findings.json", record.as_json())
-            _write(folder / "manifest.json", manifest(name, parameters))
-            nbformat.write(notebook, executed)  # type: ignore[no-untyped-call]
-            _keep_lineage(out, folder)
-            reports = publish(notebook, folder, languages=languages, formats=formats)
-            files = [executed, folder / "findings.json", *(folder / path.name for path in reports)]
-            stamp = _stamp(name, parameters, languages, formats, origin)
-            _write(folder / STAMP, {"of": stamp, "files": {f.name: _sha(f) for f in files}})
+                executed.notebook.metadata["o2o"] = {"lineage": origin}
+            record = narrative.read(executed.notebook)
+            reports = publish(executed.notebook, folder, languages=languages, formats=formats)
         except (CaseError, DataError):
             raise
         except BaseException as error:
-            state = error.state if isinstance(error, RunError) else "failed"
-            if isinstance(error, KeyboardInterrupt):
+            state: State = "failed"
+            if isinstance(error, RunError):
+                state = error.state  # type: ignore[assignment]
+            elif isinstance(error, KeyboardInterrupt):
                 state = "interrupted"
-            _write(
-                folder / "run.json",
-                {
-                    "state": state,
-                    "why": _ANSI.sub("", str(error)),
-                    "seconds": round(time.monotonic() - start, 3),
-                },
-            )
-            _move(folder, out.with_name(out.name + ".failed"))
+            seconds = time.monotonic() - start
+            if executed is not None and executed.ending.state != "ok":
+                write(folder, executed, seconds=seconds)
+            else:
+                _write(folder / "run.json", _ended(state, str(error), seconds))
+            move(folder, out.with_name(out.name + ".failed"))
             raise
         seconds = time.monotonic() - start
-        _write(folder / "run.json", {"state": "ok", "seconds": round(seconds, 3)})
-        _move(folder, out)
+        write(folder, executed, seconds=seconds)
+        made = {path.name: _sha(folder / path.name) for path in reports}
+        stamp = _stamp(name, parameters, languages, formats, origin)
+        _write(folder / STAMP, {"of": stamp, "files": made})
+        if (out / lineage.FILE).is_file():  # what ``o2o lineage`` left in the folder stays in it
+            shutil.copyfile(out / lineage.FILE, folder / lineage.FILE)
+        move(folder, out)
     shutil.rmtree(out.with_name(out.name + ".failed"), ignore_errors=True)
     return Run(out, record, tuple(out / path.name for path in reports), seconds)
 
@@ -161,19 +174,23 @@ def unchanged(
 ) -> Run | None:
     """The run that ``out`` holds, if nothing that decides its files has changed."""
     start = time.monotonic()
+    about = json.loads(json.dumps(manifest(name, parameters), default=str))
     try:
-        kept = json.loads((out / STAMP).read_text(encoding="utf-8"))
-        if kept["of"] != _stamp(name, parameters, languages, formats, origin):
-            return None
-        if not _same_input(out, name, parameters):
-            return None
-        if any(_sha(out / file) != digest for file, digest in kept["files"].items()):
+        made = json.loads((out / STAMP).read_text(encoding="utf-8"))
+        kept = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        if (
+            made["of"] != _stamp(name, parameters, languages, formats, origin)
+            or (kept["state"], kept["key"]) != ("ok", cache.key(about))
+            or not cache.knowable(about)
+            or not cache.whole(out, {"files": kept["files"] | made["files"]})
+        ):
             return None
         content = json.loads((out / "findings.json").read_text(encoding="utf-8"))
-        reports = tuple(out / file for file in kept["files"] if file.endswith((".html", ".pdf")))
-        return Run(out, narrative.recorded(content), reports, time.monotonic() - start)
+        record = narrative.recorded(content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    reports = tuple(out / file for file in made["files"])
+    return Run(out, record, reports, time.monotonic() - start)
 
 
 def _stamp(
@@ -183,13 +200,14 @@ def _stamp(
     formats: Sequence[str],
     origin: Mapping[str, Any] | None,
 ) -> str:
-    """A hash of what decides how a run is published."""
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted((package / "publishing").rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+    """A hash of what decides how a run is published, its key apart: prose, words, templates."""
+    case, digest = cases.case(name), hashlib.sha256()
+    evidence = sorted((cache.PACKAGE / "evidence").glob("*.yaml"))
+    code = sorted(path for path in (cache.PACKAGE / "publishing").rglob("*") if path.is_file())
+    for path in [case.notebook, cache.PACKAGE / "terms.yaml", *evidence, *code]:
+        if "__pycache__" not in path.parts:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    decides = [name, dict(parameters), cases.case(name).defaults, list(languages), list(formats)]
+    decides = [name, dict(parameters), case.defaults, list(languages), list(formats)]
     digest.update(json.dumps([*decides, origin and origin["key"]], default=str).encode())
     return digest.hexdigest()
 
@@ -198,52 +216,79 @@ def _sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _keep_lineage(out: Path, folder: Path) -> None:
-    """What ``o2o lineage`` left in the folder stays in it."""
-    if (out / lineage.FILE).is_file():
-        shutil.copyfile(out / lineage.FILE, folder / lineage.FILE)
+def execute(
+    name: str,
+    parameters: Mapping[str, Any],
+    before: Path | None = None,
+    *,
+    engine: EngineName = "o2o",
+    limits: Limits | None = None,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+) -> Executed:
+    """Execute a case's notebook, or take the run in ``before`` if all that decides is the same.
+
+    Raises
+    ------
+    CaseError
+        A parameter that cannot be written into the notebook exactly.
+    """
+    about = json.loads(json.dumps(manifest(name, parameters), default=str))
+    key = cache.key(about)
+    if before is not None and cache.knowable(about):
+        taken = cache.known(before, name, key, parameters)
+        if taken is not None:
+            return Executed(taken, Ending(state="ok"), about, key, known=True)
+    notebook = inject(cache.source_notebook(name), parameters)
+    if engine == "papermill" or not _forks():
+        ending = _by_papermill(name, notebook, progress)
+    else:
+        ending = _by_fork(name, notebook, limits, progress, stop)
+    if ending.error is not None and ending.error[0] in _OURS:
+        ending = Ending(**{**vars(ending), "state": "invalid"})
+    return Executed(_tidied(notebook), ending, about, key)
 
 
-def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decides a run's result; no time, no path of a machine, no secret."""
-    shown = {
-        key: Path(value).name if _is_file(key) and value else value
-        for key, value in parameters.items()
+def write(folder: Path, executed: Executed, **about: Any) -> narrative.Record | None:
+    """A run's files into a folder that is not yet in its place; ``run.json`` last.
+
+    Whatever the state: the notebook as far as it came and the manifest. A run that is ``ok`` has
+    its findings beside them, and only that.
+    """
+    ending = executed.ending
+    name = executed.manifest["case"]
+    content = {
+        f"{name}.ipynb": nbformat.writes(executed.notebook),  # type: ignore[no-untyped-call]
+        "manifest.json": _text(executed.manifest),
     }
-    return {
-        "case": name,
-        "parameters": shown,
-        "data": {
-            key: {"file": shown[key], "sha256": data_hash(str(value))}
-            for key, value in parameters.items()
-            if _is_file(key) and value
-        },
-        "version": __version__,
-        "commit": _commit(),
-        "code": _code_hash(name),
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "libraries": {library: version(library) for library in LIBRARIES},
-        "seed": parameters.get("seed"),
+    record = None
+    if ending.state == "ok":
+        record = narrative.read(executed.notebook)
+        content["findings.json"] = _text(record.as_json())
+    for file, text in content.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    ended = _ended(ending.state, ending.why, about.pop("seconds", 0.0))
+    if ending.state != "ok":
+        cell = None if ending.cell is None else executed.notebook.cells[ending.cell]
+        ended |= {
+            "cell": None
+            if cell is None
+            else {"number": ending.cell, "id": cell.get("id"), "source": cell.source},
+            "signal": ending.signal,
+        }
+    ended |= {"peak_memory_mb": round(ending.peak / 1e6, 1), "key": executed.key, **about}
+    ended["files"] = {
+        file: hashlib.sha256(text.encode()).hexdigest() for file, text in content.items()
     }
+    _write(folder / "run.json", ended)
+    return record
 
 
-def _same_input(out: Path, name: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether ``out`` holds a good run of the very same input."""
-    state = json.loads((out / "run.json").read_text(encoding="utf-8"))["state"]
-    before = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(manifest(name, parameters), default=str))
-    return state == "ok" and all(before[key] == now[key] for key in now if key != "commit")
-
-
-def _reused(out: Path, name: str, parameters: Mapping[str, Any], target: Path) -> bool:
-    """Whether the notebook of such a run was there to be taken."""
-    try:
-        if not _same_input(out, name, parameters):
-            return False
-        shutil.copyfile(out / f"{name}.ipynb", target)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return True
+def _ended(state: State, why: str, seconds: float) -> dict[str, Any]:
+    ended: dict[str, Any] = {"state": state, "seconds": round(seconds, 3)}
+    if state != "ok":
+        ended["why"] = _ANSI.sub("", why)
+    return ended
 
 
 def _warm() -> None:
@@ -259,59 +304,114 @@ def publish(*arguments: Any, **options: Any) -> list[Path]:
     return write(*arguments, **options)
 
 
-def _is_file(key: str) -> bool:
-    return term(key).unit.en == "file"
+def _forks() -> bool:
+    return engine.available()
 
 
-def _execute(source: Path, target: Path, parameters: Mapping[str, Any], progress: bool) -> None:
-    """Plain papermill, a kernel a run; its failures turned into states or the user's own errors."""
+def _by_fork(
+    name: str,
+    notebook: Any,
+    limits: Limits | None,
+    progress: bool,
+    stop: threading.Event | None,
+) -> Ending:
+    """In a fork of the warm process, with a bar over the cells where a person looks on."""
+    environment = {**os.environ, **_ENVIRONMENT}
+    notebook.metadata["language_info"] = engine.language_info()
+    if not progress:
+        return engine.execute(notebook, environment=environment, limits=limits, stop=stop)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with (
+        Progress(console=Console(stderr=True), transient=True) as bar,
+        # What publishing needs takes seconds to load: it loads while the notebook runs.
+        ThreadPoolExecutor(1) as meanwhile,
+    ):
+        meanwhile.submit(_warm)
+        task = bar.add_task(name, total=len(notebook.cells))
+        return engine.execute(
+            notebook,
+            environment=environment,
+            limits=limits,
+            stop=stop,
+            on_cell=lambda cell: bar.update(task, completed=cell),
+        )
+
+
+def _by_papermill(name: str, notebook: Any, progress: bool) -> Ending:
+    """Plain papermill, a kernel a run: the reference, and where runs cannot be forked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import papermill
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.exceptions import PapermillExecutionError
 
-    try:
-        # What publishing needs takes seconds to load: it loads while the notebook runs.
-        with _environment(KERNEL_ENVIRONMENT), ThreadPoolExecutor(1) as meanwhile:
-            meanwhile.submit(_warm)
-            papermill.execute_notebook(
-                str(source),
-                str(target),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                # Saving after every cell validates the whole notebook every time.
-                request_save_on_cell_execute=False,
-                autosave_cell_every=0,
-                # The kernel warns on every start of a transport that stays on this machine.
-                extra_arguments=["--log-level=ERROR"],
-                progress_bar={"desc": source.stem, "leave": False} if progress else False,
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = (str(Path(folder) / f"{part}.ipynb") for part in ("source", name))
+        nbformat.write(notebook, source)  # type: ignore[no-untyped-call]
+        ending = Ending(state="ok")
+        try:
+            with _environment(_ENVIRONMENT):
+                papermill.execute_notebook(
+                    source,
+                    target,
+                    kernel_name="python3",
+                    # Saving after every cell validates the whole notebook every time.
+                    request_save_on_cell_execute=False,
+                    autosave_cell_every=0,
+                    # The kernel warns on every start of a transport that stays on this machine.
+                    extra_arguments=["--log-level=ERROR"],
+                    progress_bar={"desc": name, "leave": False} if progress else False,
+                )
+        except PapermillExecutionError as error:
+            cell = notebook.cells[error.cell_index]
+            ending = Ending(
+                state="failed",
+                why=f"in {engine.named(cell, error.cell_index)} failed: {error.ename}: {error.evalue}",
+                cell=error.cell_index,
+                error=(error.ename, str(error.evalue)),
             )
-    except PapermillExecutionError as error:
-        if error.ename in _OURS:
-            raise _OURS[error.ename](_ANSI.sub("", str(error.evalue))) from None
-        raise RunError(
-            f"{source.stem}: cell {error.exec_count} failed: {error.ename}: {error.evalue}"
-        ) from None
-    except DeadKernelError:
-        raise RunError(f"{source.stem}: the kernel died", "killed") from None
-    except CellTimeoutError as error:
-        raise RunError(f"{source.stem}: {error}", "timeout") from None
+        except DeadKernelError:
+            return Ending(state="killed", why="the kernel died")
+        except CellTimeoutError as error:
+            return Ending(state="timeout", why=str(error))
+        done = nbformat.read(target, as_version=4)  # type: ignore[no-untyped-call]
+    marks = [c for c in done.cells if "papermill-error-cell-tag" in c.metadata.get("tags", ())]
+    notebook.cells = [cell for cell in done.cells if cell not in marks]
+    notebook.metadata = done.metadata
+    return ending
 
 
-def _tidied(path: Path) -> Any:
-    """The executed notebook without what differs from run to run: times, ids, paths."""
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    for name in ("papermill", "o2o"):
-        notebook.metadata.pop(name, None)
+def _tidied(notebook: Any) -> Any:
+    """The executed notebook without what differs from run to run: times, ids, process numbers."""
+    for own in ("papermill", "o2o"):
+        notebook.metadata.pop(own, None)
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell["id"] = "injected-parameters"
+        if cell.metadata.get("tags") == []:
+            del cell.metadata["tags"]
+        if TAG in cell.metadata.get("tags", ()):
+            cell["id"] = TAG
         elif not cell.get("id"):
             cell["id"] = f"cell-{number}"
+        if cell.cell_type == "code":
+            cell.outputs = _steady(cell.outputs)
     return notebook
+
+
+def _steady(outputs: list[Any]) -> list[Any]:
+    """Pieces of one stream as one, and cells' files without the number of the process."""
+    joined: list[Any] = []
+    for output in outputs:
+        if output.output_type == "stream":
+            output.text = re.sub(r"\S*/ipykernel_\d+/", "", output.text)
+            if joined and joined[-1].get("name") == output.name:
+                joined[-1].text += output.text
+                continue
+        joined.append(output)
+    return joined
 
 
 @contextmanager
@@ -340,8 +440,8 @@ def _make_parent(out: Path) -> None:
 
 
 @contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A folder on the same disk as ``out``, gone unless it is moved away."""
+def beside(out: Path) -> Iterator[Path]:
+    """A folder on the same disk as ``out`` to write a run in, gone unless it is moved away."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
@@ -353,7 +453,7 @@ def _beside(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _move(folder: Path, out: Path) -> None:
+def move(folder: Path, out: Path) -> None:
     """Put a whole folder in its place; what was there goes only when the new one is in."""
     old = folder.with_name(folder.name + ".old")
     if out.exists():
@@ -362,38 +462,9 @@ def _move(folder: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=False, default=str) + "\n"
+
+
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=False, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _commit() -> str | None:
-    answer = subprocess.run(
-        ["git", "-C", str(cases.home()), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
-
-
-def _code_hash(name: str) -> str:
-    """Of all that a notebook may import, and of its cells, by content.
-
-    How a run is executed and published does not change what it finds.
-    """
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    apart = {"publishing", "execution", "cli.py"}
-    for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
-        if path.relative_to(package).parts[0] in apart:
-            continue
-        digest.update(
-            path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
-        )
-    notebook = nbformat.read(  # type: ignore[no-untyped-call]
-        cases.case(name).notebook, as_version=4
-    )
-    for cell in notebook.cells:
-        digest.update(cell.source.encode() + b"\0")
-    return digest.hexdigest()
+    path.write_text(_text(content), encoding="utf-8")

@@ -9,16 +9,20 @@ productivity, Decision Sciences 38:251-276, set out the trade-off.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, xlogy
+from scipy.special import expit
 from scipy.stats import binom, chi2
 
 from o2o_research.domain import require
-from o2o_research.models.numerics import Fit, hessian, minimise
+from o2o_research.models.likelihood import fit_logit
+from o2o_research.models.numerics import Fit, root
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,39 +85,13 @@ def fit_no_show(knowns: ArrayLike, missed: ArrayLike, *, ridge: float = 1e-6) ->
     ValueError
         Shapes that disagree, values that are not finite, a constant column or outcome.
     """
-    x, y = np.asarray(knowns, float), np.asarray(missed, float)
-    if x.ndim != 2 or y.shape != x.shape[:1]:
-        raise ValueError(f"fit_no_show: knowns {x.shape} and missed {y.shape} disagree")
-    if not (np.isfinite(x).all() and np.isin(y, (0, 1)).all()):
-        raise ValueError("fit_no_show: knowns must be finite and missed 0 or 1")
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    if not (scale > 0).all() or y.min() == y.max():
-        raise ValueError("fit_no_show: a known, or the outcome, never varies")
-    z = np.column_stack([np.ones(len(y)), (x - centre) / scale])
-
-    def slope(b: Array) -> Array:
-        return np.asarray(z.T @ (expit(z @ b) - y) / len(y) + ridge * np.r_[0.0, b[1:]])
-
-    def loss(b: Array) -> tuple[float, Array]:
-        u = z @ b
-        value = (np.logaddexp(0, u) - y * u).mean() + ridge / 2 * (b[1:] @ b[1:])
-        return float(value), slope(b)
-
-    start = np.r_[np.log(y.mean() / (1 - y.mean())), np.zeros(x.shape[1])]
-    b, _ = minimise(loss, start, gradient=True, what="fit_no_show")
-    # Back to the knowns as given: a linear map of the estimates and of their covariance.
-    back = np.diag(np.r_[1.0, 1 / scale])
-    back[0, 1:] = -centre / scale
-    covariance = back @ np.linalg.inv(hessian(slope, b) * len(y)) @ back.T
-    given = back @ b
-    names = ["intercept", *(f"slope_{k}" for k in range(x.shape[1]))]
-    p = expit(z @ b)
+    logit = fit_logit(knowns, missed, ridge=ridge, what="fit_no_show", outcome="missed")
     return Fit(
-        model=NoShow(intercept=float(given[0]), slopes=given[1:]),
-        stderr=dict(zip(names, np.sqrt(np.diag(covariance)).tolist(), strict=True)),
-        log_likelihood=float((xlogy(y, p) + xlogy(1 - y, 1 - p)).sum()),
-        n=len(y),
-        covariance=covariance,
+        model=NoShow(intercept=float(logit.model[0]), slopes=logit.model[1:]),
+        stderr=logit.stderr,
+        log_likelihood=logit.log_likelihood,
+        n=logit.n,
+        covariance=logit.covariance,
     )
 
 
@@ -241,3 +219,123 @@ class Overbooking:
     def saved(self) -> Array:
         """Yuan a session saves by overbooking at its best instead of booking the places."""
         return self.cost(self.places) - self.cost(self.best_bookings)
+
+
+def fill_sessions(
+    no_show_share: ArrayLike, *, places: int, idle_cost: float, overtime_cost: float
+) -> Indices:
+    """Where each session ends when requests are taken in turn by the newsvendor rule.
+
+    Every request has a chance of its own not to be followed by a visit, so the number of shows
+    is a sum of unlike coins (Poisson binomial), convolved one request at a time; a session takes
+    one more while P(S >= c) < c_u / (c_u + c_o). With equal chances this is
+    ``Overbooking.best_bookings``; with chances of 0 it books the places.
+
+    Parameters
+    ----------
+    no_show_share : ndarray, shape (requests,), in [0, 1), in the order in which they are booked
+    places, idle_cost, overtime_cost : as in ``Overbooking``, one number each
+
+    Returns
+    -------
+    ndarray of int, shape (sessions + 1,), from 0; the last session, if not full, is left out
+
+    Examples
+    --------
+    >>> fill_sessions([0.0, 0.0, 0.5, 0.5, 0.0], places=2, idle_cost=1, overtime_cost=1).tolist()
+    [0, 2, 5]
+    """
+    Overbooking(
+        places=places, no_show_share=no_show_share, idle_cost=idle_cost, overtime_cost=overtime_cost
+    )
+    shares = np.ascontiguousarray(no_show_share, float)
+    return np.asarray(_fill(shares, int(places), float(idle_cost / (idle_cost + overtime_cost))))
+
+
+@njit(cache=True)
+def _fill(shares, places, ratio):  # type: ignore[no-untyped-def]  # pragma: no cover
+    ends = np.zeros(shares.size + 1, np.int64)
+    chance = np.zeros(places + 1)  # of 0 ... c - 1 shows; the last entry: c or more
+    chance[0] = 1.0
+    session = 0
+    for request in range(shares.size):
+        show = 1 - shares[request]
+        chance[places] += show * chance[places - 1]
+        for k in range(places - 1, 0, -1):
+            chance[k] = (1 - show) * chance[k] + show * chance[k - 1]
+        chance[0] *= 1 - show
+        if request + 1 - ends[session] >= places and chance[places] >= ratio:
+            session += 1
+            ends[session] = request + 1
+            chance[:] = 0.0
+            chance[0] = 1.0
+    return ends[: session + 1].copy()
+
+
+def session_costs(
+    ends: ArrayLike, missed: ArrayLike, *, places: int, idle_cost: float, overtime_cost: float
+) -> Array:
+    """What each session turned out to cost, given who did not come. Shape (sessions,).
+
+    Parameters
+    ----------
+    ends : as ``fill_sessions`` gives them
+    missed : ndarray of bool, shape (requests,)
+    """
+    cuts = np.asarray(ends, np.int64)
+    came = np.concatenate([[0], np.cumsum(~np.asarray(missed, bool))])[cuts]
+    over = np.diff(came) - places
+    return np.asarray(idle_cost * np.maximum(-over, 0) + overtime_cost * np.maximum(over, 0), float)
+
+
+def synthetic_appointments(
+    bookings: int,
+    rng: np.random.Generator,
+    *,
+    no_show_share: float,
+    same_day_effect: float,
+    lead_effect: float,
+    same_day_share: float,
+    mean_lead: float,
+    days: int = 60,
+) -> dict[str, NDArray[Any]]:
+    """Appointments of which a share are booked for the same day and the others geometrically ahead.
+
+    The law is that of ``lead_time_knowns`` with the slopes given and the intercept at which the
+    mean chance is ``no_show_share``.
+
+    Returns
+    -------
+    dict of ``lead_days``, ``visit_day`` (in order) and ``missed``, shape (bookings,)
+    """
+    ahead = rng.geometric(1 / mean_lead, bookings)
+    lead = np.where(rng.random(bookings) < same_day_share, 0, ahead).astype(float)
+    knowns = lead_time_knowns(lead)
+    slopes = np.array([same_day_effect, lead_effect])
+    intercept = root(
+        lambda b: float(expit(b + knowns @ slopes).mean()) - no_show_share,
+        -30.0,
+        30.0,
+        what="synthetic_appointments: intercept",
+    )
+    chance = NoShow(intercept=intercept, slopes=slopes).probability(knowns)
+    return {
+        "lead_days": lead,
+        "visit_day": np.sort(rng.integers(0, days, bookings)),
+        "missed": rng.random(bookings) < chance,
+    }
+
+
+def probability_draws(
+    fit: Fit[NoShow], knowns: ArrayLike, draws: int, rng: np.random.Generator
+) -> Array:
+    """Fitted chances and how they might be otherwise: the estimate first, then draws.
+
+    Shape (rows, draws + 1); coefficients from the estimator's normal law.
+    """
+    best = np.r_[fit.model.intercept, fit.model.slopes]
+    assert fit.covariance is not None
+    drawn = rng.multivariate_normal(best, fit.covariance, draws)
+    x = np.asarray(knowns, float)
+    table = np.column_stack([np.ones(len(x)), x]) @ np.column_stack([best, drawn.T])
+    return np.asarray(expit(table))

@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import expit, xlogy
 
 from o2o_research.models import numerics
 from o2o_research.models.numerics import Array, Fit, NotConverged
@@ -175,3 +177,61 @@ def likelihood_ratio(pooled: Fit[Any], *separate: Fit[Any]) -> LikelihoodRatio:
     statistic = 2 * (sum(fit.log_likelihood for fit in separate) - pooled.log_likelihood)
     degrees = len(pooled.stderr) * (len(separate) - 1)
     return LikelihoodRatio(statistic, degrees, float(stats.chi2.sf(statistic, degrees)))
+
+
+def fit_logit(
+    knowns: ArrayLike, happened: ArrayLike, *, ridge: float = 1e-6, what: str, outcome: str
+) -> Fit[Array]:
+    """Logistic regression: logit P(happened) = b_0 + b . x, by maximum likelihood.
+
+    On standardised columns, with a ridge too small to matter but for columns that split the
+    data perfectly.
+
+    Parameters
+    ----------
+    knowns : ndarray, shape (n, knowns)
+    happened : ndarray of bool, shape (n,)
+    what, outcome : the caller's name, and the outcome's, for messages
+
+    Returns
+    -------
+    Fit of ndarray, shape (knowns + 1,); ``stderr`` by ``intercept`` and ``slope_0`` ...
+
+    Raises
+    ------
+    ValueError
+        Shapes that disagree, values that are not finite, a constant column or outcome.
+    """
+    x, y = np.asarray(knowns, float), np.asarray(happened, float)
+    if x.ndim != 2 or y.shape != x.shape[:1]:
+        raise ValueError(f"{what}: knowns {x.shape} and {outcome} {y.shape} disagree")
+    if not (np.isfinite(x).all() and np.isin(y, (0, 1)).all()):
+        raise ValueError(f"{what}: knowns must be finite and {outcome} 0 or 1")
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    if not (scale > 0).all() or y.min() == y.max():
+        raise ValueError(f"{what}: a known, or {outcome}, never varies")
+    z = np.column_stack([np.ones(len(y)), (x - centre) / scale])
+
+    def slope(b: Array) -> Array:
+        return np.asarray(z.T @ (expit(z @ b) - y) / len(y) + ridge * np.r_[0.0, b[1:]])
+
+    def loss(b: Array) -> tuple[float, Array]:
+        u = z @ b
+        value = (np.logaddexp(0, u) - y * u).mean() + ridge / 2 * (b[1:] @ b[1:])
+        return float(value), slope(b)
+
+    start = np.r_[np.log(y.mean() / (1 - y.mean())), np.zeros(x.shape[1])]
+    b, _ = numerics.minimise(loss, start, gradient=True, what=what)
+    # Back to the knowns as given: a linear map of the estimates and of their covariance.
+    back = np.diag(np.r_[1.0, 1 / scale])
+    back[0, 1:] = -centre / scale
+    covariance = back @ np.linalg.inv(numerics.hessian(slope, b) * len(y)) @ back.T
+    names = ["intercept", *(f"slope_{k}" for k in range(x.shape[1]))]
+    p = expit(z @ b)
+    return Fit(
+        model=back @ b,
+        stderr=dict(zip(names, np.sqrt(np.diag(covariance)).tolist(), strict=True)),
+        log_likelihood=float((xlogy(y, p) + xlogy(1 - y, 1 - p)).sum()),
+        n=len(y),
+        covariance=covariance,
+    )

@@ -144,6 +144,58 @@ def linear_program(
 
 
 @dataclass(frozen=True)
+class Whole:
+    """The answer of an integer program, with its certificate.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,), the best point found
+    value : the cost there
+    bound : no feasible point costs less
+    """
+
+    x: Array
+    value: float
+    bound: float
+
+
+def integer_program(
+    cost: ArrayLike,
+    rows: Sequence[tuple[Any, ArrayLike, ArrayLike]],
+    *,
+    whole: ArrayLike,
+    upper: ArrayLike = 1.0,
+    time_limit: float = 60.0,
+    what: str = "integer program",
+) -> Whole:
+    """Minimise cost x with low <= A x <= high for each of ``rows`` (A, low, high), by HiGHS.
+
+    ``0 <= x <= upper``, and x is a whole number where ``whole``. Stopped by the time limit, it
+    answers with the best point found; the bound says how good that is.
+
+    >>> answer = integer_program([-3.0, -2.0], [([[2.0, 2.0]], -np.inf, 3.0)], whole=[True, True])
+    >>> answer.x.tolist(), answer.value, answer.bound
+    ([1.0, 0.0], -3.0, -3.0)
+
+    Raises
+    ------
+    NotConverged
+        If the program is infeasible or unbounded, or the limit passed without a point.
+    """
+    result = optimize.milp(
+        np.asarray(cost, float),
+        constraints=[optimize.LinearConstraint(a, low, high) for a, low, high in rows],
+        integrality=np.asarray(whole, int),
+        bounds=optimize.Bounds(0.0, upper),
+        options={"time_limit": time_limit, "mip_rel_gap": 0.0},
+    )
+    if result.x is None:
+        raise NotConverged(f"{what}: {result.message}")
+    bound = result.fun if result.mip_dual_bound is None else result.mip_dual_bound
+    return Whole(np.asarray(result.x, float), float(result.fun), float(bound))
+
+
+@dataclass(frozen=True)
 class Concave:
     """The optimum of a concave program, with its certificate.
 

@@ -619,51 +619,222 @@ class Adaptation:
 
         The number of accounts is held: above 1, scalpers move to a kind the flags do not see.
         """
+        kept = self.volume * (1 - self.detected_share)
+        return self._at_best_reply(scalper, kept, none=0.0) / self.bold_volume
+
+    def caught_share(self, scalper: Scalper) -> Array:
+        """Share of their appointments that is blocked once they have taken up what earns most;
+        all of it where nothing earns. Shape (thresholds, ...)."""
+        return self._at_best_reply(scalper, self.detected_share, none=1.0)
+
+    def _at_best_reply(self, scalper: Scalper, values: Array, *, none: float) -> Array:
         answers = []
-        for detected in self.detected_share:
+        for detected, value in zip(self.detected_share, values, strict=True):
             best = scalper.best_reply(self.volume.ravel(), detected.ravel())
-            kept = (self.volume * (1 - detected)).ravel()
-            answers.append(np.where(best >= 0, kept[best], 0.0) / self.bold_volume)
+            answers.append(np.where(best >= 0, value.ravel()[best], none))
         return np.array(answers)
 
 
 def adaptation(
-    score: Callable[[Accounts], Array],
-    thresholds: ArrayLike,
+    flags: Callable[[Accounts], Mask],
     cautions: ArrayLike,
     rng: np.random.Generator,
     *,
     accounts: int = 4000,
 ) -> Adaptation:
-    """Volume and detection by kind and caution, by simulation under a frozen score.
+    """Volume and detection by kind and caution, by simulation under frozen flags.
 
-    Accounts that score a threshold or more are blocked. The score is frozen, so the share of
-    scalpers is free to be large enough to measure well: a half. All cautions share random
-    numbers.
+    Flagged accounts are blocked. The flags are frozen, so the share of scalpers is free to be
+    large enough to measure well: a half. All cautions share random numbers.
 
     Parameters
     ----------
-    score : a Reference's score of the counts, or a rule's flags as 0 and 1
-    thresholds : ndarray, shape (thresholds,)
+    flags : who would be blocked, shape (thresholds, accounts)
     cautions : ndarray, shape (cautions,), from 0 (none) upwards
     """
     seed = rng.integers(2**63)
-    limits, levels = np.asarray(thresholds, float), np.asarray(cautions, float)
+    levels = np.asarray(cautions, float)
     volume = np.zeros((_SCALPER_MIX.size, levels.size))
-    detected = np.zeros((limits.size, *volume.shape))
+    detected: list[Array] = []
     for number, caution in enumerate(levels):
         made = synthetic_registrations(
             accounts, 0.5, np.random.default_rng(seed), caution=float(caution)
         )
-        caught = score(count_accounts(made.log)) >= limits[:, None]
+        caught = np.atleast_2d(flags(count_accounts(made.log)))
         kept = np.bincount(
             made.log.account, weights=np.isnan(made.log.cancelled_at), minlength=accounts
         )
+        shares = np.zeros((caught.shape[0], _SCALPER_MIX.size))
         for kind in range(_SCALPER_MIX.size):
             mine = made.kind == kind + _HONEST_MIX.size
             volume[kind, number] = kept[mine].mean()
-            detected[:, kind, number] = (kept * caught)[:, mine].sum(axis=1) / kept[mine].sum()
-    return Adaptation(volume=volume, detected_share=detected)
+            shares[:, kind] = (kept * caught)[:, mine].sum(axis=1) / kept[mine].sum()
+        detected.append(shares)
+    return Adaptation(volume=volume, detected_share=np.stack(detected, axis=2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Hospital against scalpers, played out in several worlds drawn independently.
+
+    In each world honest accounts, the reference fitted to them and the scalpers are new, so
+    that no answer hangs on one draw of them.
+
+    Parameters
+    ----------
+    levels : ndarray, shape (levels,)
+        Shares of honest accounts that the score blocks.
+    rule_level : float
+        Share of honest accounts that the article's rule blocks.
+    worlds : tuple of Adaptation
+        Thresholds in the order of ``levels``, the article's rule last.
+    """
+
+    levels: Array
+    rule_level: float
+    worlds: tuple[Adaptation, ...]
+
+    @cached_property
+    def pooled(self) -> Adaptation:
+        """All worlds together."""
+        return Adaptation(
+            volume=np.mean([world.volume for world in self.worlds], axis=0),
+            detected_share=np.mean([world.detected_share for world in self.worlds], axis=0),
+        )
+
+    def play(
+        self,
+        scalper: Scalper,
+        *,
+        scalper_share: ArrayLike,
+        block_cost: ArrayLike,
+        catch_value: ArrayLike,
+        world: int | None = None,
+    ) -> Outcome:
+        """The level that costs least once scalpers have replied to it, and what is left then.
+
+        Loss a thousand accounts: 1000 (c_b (1 - pi) level + c_m pi left). The arrays' first
+        entry is played in the pooled world and every other in one of the worlds in turn, so
+        that the spread of the answers holds the simulation's error too; ``world`` plays all in
+        that one, -1 in the pooled one.
+        """
+        margin = np.atleast_1d(np.asarray(scalper.margin, float))
+        share, block, catch, cost = (
+            np.broadcast_to(np.asarray(v, float), np.broadcast_shapes(np.shape(v), margin.shape))
+            for v in (scalper_share, block_cost, catch_value, scalper.account_cost)
+        )
+        size = max(v.size for v in (margin, share, block, catch, cost))
+        margin, share, block, catch, cost = (
+            np.broadcast_to(v, (size,)) for v in (margin, share, block, catch, cost)
+        )
+        which = np.arange(size) % len(self.worlds) if world is None else np.full(size, world)
+        kept = np.zeros((self.levels.size + 1, size))
+        caught = np.zeros_like(kept)
+        if world is None:
+            which[0] = -1
+        for number, adapted in ((-1, self.pooled), *enumerate(self.worlds)):
+            mine = which == number
+            if not mine.any():
+                continue
+            one = Scalper(margin=margin[mine], account_cost=cost[mine])
+            kept[:, mine], caught[:, mine] = adapted.kept_share(one), adapted.caught_share(one)
+        blocked = np.append(self.levels, self.rule_level)[:, None]
+        loss = 1000 * (block * (1 - share) * blocked + catch * share * kept)
+        best = loss[:-1].argmin(axis=0)
+        column = np.arange(size)
+        with np.errstate(invalid="ignore"):
+            precision = share * caught / (share * caught + (1 - share) * blocked)
+        return Outcome(
+            loss_by_level=loss[:-1],
+            level=self.levels[best],
+            left=kept[best, column],
+            loss=loss[best, column],
+            recall=caught[best, column],
+            precision=precision[best, column],
+            rule_left=kept[-1],
+            rule_loss=loss[-1],
+            rule_recall=caught[-1],
+            rule_precision=precision[-1],
+            bold_volume=self.pooled.bold_volume,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a contest ends; arrays of shape (draws,) unless stated.
+
+    Parameters
+    ----------
+    loss_by_level : ndarray, shape (levels, draws), yuan a thousand accounts
+    level : share of honest accounts blocked where that costs least
+    left, loss, recall, precision : appointments still resold over those before, yuan lost a
+        thousand accounts, share of the resold appointments blocked, and of the blocked
+        accounts that are scalpers', under the score
+    rule_left, rule_loss, rule_recall, rule_precision : the same under the article's rule
+    bold_volume : appointments an account and window before any detection
+    """
+
+    loss_by_level: Array
+    level: Array
+    left: Array
+    loss: Array
+    recall: Array
+    precision: Array
+    rule_left: Array
+    rule_loss: Array
+    rule_recall: Array
+    rule_precision: Array
+    bold_volume: float
+
+    def account_cost_limit(self, margin: ArrayLike) -> Array:
+        """Yuan an account and window from which reselling pays no more, were accounts free to
+        multiply: margin times what an account still sells."""
+        return np.asarray(np.asarray(margin, float) * self.left * self.bold_volume)
+
+    def evasion_cost(self, account_cost: ArrayLike) -> Array:
+        """Yuan an appointment for selling as many as before through more accounts:
+        k (1 / left - 1) / v."""
+        more = 1 / np.maximum(self.left, 1e-12) - 1
+        return np.asarray(np.asarray(account_cost, float) * more / self.bold_volume)
+
+
+def contest(
+    rule: ArticleRule,
+    levels: ArrayLike,
+    cautions: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    worlds: int = 8,
+    honest: int = 40_000,
+    accounts: int = 4000,
+) -> Contest:
+    """Play hospital against scalpers in ``worlds`` independent worlds.
+
+    Parameters
+    ----------
+    rule : the article's
+    levels : shares of honest accounts that the score may block, shape (levels,)
+    cautions : as in ``adaptation``
+    honest, accounts : sizes of each world's honest sample and of its adapted one
+    """
+    shares = np.asarray(levels, float)
+    blocked, played = [], []
+    for stream in rng.spawn(worlds):
+        seen = count_accounts(synthetic_registrations(honest, 0.0, stream).log)
+        reference = fit_reference(seen.counts[::2], seen.counts[1::2])
+        limits = np.quantile(reference.calibration, 1 - shares)
+        blocked.append(float(rule.flags(seen).mean()))
+        played.append(
+            adaptation(
+                lambda new, r=reference, at=limits: np.vstack(  # type: ignore[misc]
+                    [r.score(new.counts) >= at[:, None], rule.flags(new)]
+                ),
+                cautions,
+                stream,
+                accounts=accounts,
+            )
+        )
+    return Contest(levels=shares, rule_level=float(np.mean(blocked)), worlds=tuple(played))
 
 
 def compare_rules(

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from o2o_research.data.hospital import (
+    appointment_arrays,
+    rating_arrays,
+    read_appointments,
+    read_ratings,
     read_registrations,
     read_visits,
     registration_arrays,
@@ -88,3 +92,34 @@ def test_log_without_a_good_row_is_refused(tmp_path):
     path.write_text(VISITS.splitlines()[0] + "\n" + VISITS.splitlines()[4] + "\n", "utf-8")
     with pytest.raises(DataError, match="no good visit is left"):
         read_visits(path, keep_good=True)
+
+
+def test_appointments_become_days_ahead_and_who_missed(tmp_path):
+    path = tmp_path / "appointments.csv"
+    path.write_text(
+        "doctor,booked_on,visit_on,came\n,2014-05-21 10:00,2014-05-28 08:00,0\n"
+        "d1,2014-05-27,2014-05-27,1\nd1,2014-05-29,2014-05-28,1\n",
+        "utf-8",
+    )
+    with pytest.raises(DataError, match="visit_on, row 4: '2014-05-28' is earlier than booked_on"):
+        read_appointments(path)
+    log = read_appointments(path, keep_good=True)
+    assert len(log.left_out) == 1
+    arrays = appointment_arrays(log.frame)
+    assert arrays["lead_days"].tolist() == [0, 7]
+    assert arrays["visit_day"].tolist() == [0, 1]
+    assert arrays["missed"].tolist() == [False, True]
+
+
+def test_ratings_become_bad_good_and_silent(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text(
+        "doctor,patient,rates_first,patient_rating,doctor_rating,age\n"
+        "d1,p1,sealed,5,,30\nd2,p1,patient,1,2,61\nd1,p2,doctor,,4,44\n",
+        "utf-8",
+    )
+    arrays = rating_arrays(read_ratings(path).frame)
+    assert arrays["order"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(arrays["patient_bad"], [0, 1, np.nan])
+    np.testing.assert_array_equal(arrays["doctor_bad"], [np.nan, 1, 0])
+    assert arrays["knowns"].tolist() == [[30], [61], [44]]

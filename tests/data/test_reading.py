@@ -213,7 +213,8 @@ def test_a_source_that_is_no_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "orders.csv") == f"{tmp_path}/orders.csv: no such file"
     assert refusal(tmp_path / "*.csv") == f"{tmp_path}/*.csv: no file matches"
     assert refusal(tmp_path) == (
-        f"{tmp_path} is a folder; name a file, or a pattern such as {tmp_path}/*.csv"
+        f"{tmp_path}: no table in this folder; tables end in .csv, .csv.gz, .tsv, .txt, "
+        ".parquet, .pq"
     )
     assert refusal("") == "'' names no file"
     assert refusal("orders\0.csv") == r"'orders\x00.csv' names no file"
@@ -324,6 +325,18 @@ def test_a_pattern_reads_its_files_as_one(tmp_path: Path) -> None:
     written(tmp_path, ";".join(lines[0].split(",")) + ";".join(lines[3].split(",")), "3.csv")
     written(tmp_path, HEAD, "4.csv")  # a day without orders
     assert sorted(map(str, rows(tmp_path / "?.csv"))) == sorted(map(str, ROWS))
+
+
+def test_a_folder_is_read_with_its_folders_and_without_an_engines_own_files(
+    tmp_path: Path,
+) -> None:
+    lines = GOOD.splitlines(keepends=True)
+    (tmp_path / "day=1").mkdir()
+    written(tmp_path, lines[0] + lines[1] + lines[2], "day=1/part-0.csv")
+    written(tmp_path, lines[0] + lines[3], "part-1.csv")
+    written(tmp_path, "x", "_SUCCESS.csv")
+    written(tmp_path, "notes", "readme.md")
+    assert sorted(map(str, rows(tmp_path))) == sorted(map(str, ROWS))
 
 
 def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:

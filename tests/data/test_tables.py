@@ -21,6 +21,8 @@ GOOD = {
     "choices": "c1,p1,honor,1,1999",
     "visits": "A,consulting,2014-05-28 08:15,2014-05-28 08:40,2014-05-28 08:50",
     "registrations": "u1,p1,d1,2014-05-21 07:00:00,2014-05-21 07:00:03,2014-05-28 08:00,,",
+    "appointments": "d1,2014-05-21,2014-05-28,1",
+    "ratings": "d1,p1,sealed,5,,42",
     "weekly": "2014-03-03,1000,2000,30000,-500",
 }
 BAD = [
@@ -39,6 +41,10 @@ BAD = [
     ("choices", "c1,p1,xiaomi,0,", "price, row 3: is empty; it must be known"),
     ("visits", "A,x,2014-05-28 08:15,2014-05-28 08:40,2014-05-28 08:30", "ended_at, row 3: '2014-05-28 08:30' is earlier than started_at"),
     ("registrations", "u1,p1,d1,2014-05-21,2014-05-20,2014-05-28,,", "booked_at, row 3: '2014-05-20' is earlier than released_at"),
+    ("appointments", "d1,2014-05-29,2014-05-28,1", "visit_on, row 3: '2014-05-28' is earlier than booked_on"),
+    ("appointments", "d1,2014-05-21,2014-05-28,", "came, row 3: is empty; it must be known"),
+    ("ratings", "d1,p1,both,5,,42", "rates_first, row 3: 'both' is not one of sealed, patient, doctor"),
+    ("ratings", "d1,p1,sealed,6,,42", "patient_rating, row 3: 6 is too large; must be <= 5 stars"),
     ("weekly", "2014-03-03,1,2,3,", "week, row 3: '2014-03-03' repeats row 2; one row is one week"),
     ("weekly", "2014-03-10,-1,2,3,", "investment, row 3: -1 is negative; must be >= 0 yuan"),
 ]  # fmt: skip

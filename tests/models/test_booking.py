@@ -10,8 +10,12 @@ from o2o_research.models.booking import (
     Forecast,
     NoShow,
     Overbooking,
+    fill_sessions,
     fit_no_show,
     lead_time_knowns,
+    probability_draws,
+    session_costs,
+    synthetic_appointments,
 )
 
 
@@ -138,6 +142,90 @@ def test_lead_time_forecasts_real_no_shows_out_of_time(no_shows):
     assert ahead.discrimination > 0.65
     assert fit.model.slopes[0] < -0.5  # who books for today comes
     assert fit.model.slopes[1] > 0  # the longer ahead, the fewer come
+
+
+COSTS = {"places": 20, "idle_cost": 1.0, "overtime_cost": 1.5}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    places=st.integers(1, 25),
+    share=st.floats(0, 0.6),
+    idle=st.floats(0.2, 5),
+    overtime=st.floats(0.2, 5),
+)
+def test_equal_chances_fill_sessions_to_the_best_bookings(places, share, idle, overtime):
+    costs = {"places": places, "idle_cost": idle, "overtime_cost": overtime}
+    best = int(Overbooking(no_show_share=share, **costs).best_bookings)
+    sizes = np.diff(fill_sessions(np.full(3 * best, share), **costs))
+    assert sizes.tolist() == [best] * 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_unlike_chances_stop_where_one_more_booking_would_cost(seed):
+    rng = np.random.default_rng(seed)
+    costs = {"places": 3, "idle_cost": 1.0, "overtime_cost": float(rng.uniform(0.3, 3))}
+    share = rng.uniform(0, 0.7, 14)
+    end = int(fill_sessions(share, **costs)[1])
+    table = ((np.arange(2**14)[:, None] >> np.arange(14)) & 1).astype(bool)  # who misses
+
+    def cost(n):
+        some = table[: 2**n, :n]
+        weight = np.where(some, share[:n], 1 - share[:n]).prod(axis=1)
+        over = (~some).sum(axis=1) - 3
+        lost = costs["idle_cost"] * np.maximum(-over, 0)
+        return weight @ (lost + costs["overtime_cost"] * np.maximum(over, 0))
+
+    assert cost(end) <= cost(end - 1) + 1e-12 or end == 3
+    assert end == 14 or cost(end) <= cost(end + 1) + 1e-12
+
+
+def test_session_costs_count_empty_places_and_patients_too_many():
+    missed = np.array([False, True, False, False, False, False])
+    costs = session_costs([0, 2, 6], missed, places=3, idle_cost=10, overtime_cost=7)
+    assert costs.tolist() == [20, 7]
+
+
+def test_generated_appointments_have_the_stated_leads_and_law():
+    law = {"no_show_share": 0.144, "same_day_effect": -1.5, "lead_effect": 0.2}
+    leads = {"same_day_share": 0.35, "mean_lead": 15.0}
+    made = synthetic_appointments(60_000, np.random.default_rng(5), **law, **leads)
+    lead, missed = made["lead_days"], made["missed"]
+    assert (lead == 0).mean() == pytest.approx(0.35, abs=0.01)
+    assert lead[lead > 0].mean() == pytest.approx(15.0, rel=0.03)
+    assert missed.mean() == pytest.approx(0.144, abs=0.006)
+    assert (np.diff(made["visit_day"]) >= 0).all()
+    knowns = lead_time_knowns(lead)
+    fit = fit_no_show(knowns, missed)
+    for k, effect in enumerate((-1.5, 0.2)):
+        assert abs(fit.model.slopes[k] - effect) < 4 * fit.stderr[f"slope_{k}"]
+    # The band of the constant is that of its standard error.
+    draws = probability_draws(fit, np.zeros((1, 2)), 4000, np.random.default_rng(1))
+    logit = np.log(draws / (1 - draws))[0]
+    assert logit[0] == pytest.approx(fit.model.intercept)
+    assert logit[1:].std() == pytest.approx(fit.stderr["intercept"], rel=0.05)
+
+
+def test_overbooking_by_lead_time_saves_on_real_appointments_out_of_time(no_shows):
+    """June's appointments in turn into sessions of 20, by what was known at the end of May."""
+    lead, day, missed = no_shows
+    early = day < np.datetime64("2016-06-01")
+    knowns = lead_time_knowns(lead)
+    fit = fit_no_show(knowns[early], missed[early])
+    ahead, came_not = fit.model.probability(knowns[~early]), missed[~early]
+    flat = np.full(ahead.size, missed[early].mean())
+    # Requests of one lead share sessions: lists filled early and lists kept for the day.
+    order = np.argsort(lead[~early], kind="stable")
+    cost = {
+        name: session_costs(fill_sessions(share[order], **COSTS), came_not[order], **COSTS)
+        for name, share in (("places", 0 * flat), ("flat", flat), ("lead", ahead))
+    }
+    mean = {name: values.mean() for name, values in cost.items()}
+    error = {name: values.std() / np.sqrt(values.size) for name, values in cost.items()}
+    for better, worse in (("lead", "flat"), ("lead", "places")):
+        gap = mean[worse] - mean[better]
+        assert gap > 3 * np.hypot(error[better], error[worse]), (better, worse)
 
 
 @pytest.mark.parametrize(

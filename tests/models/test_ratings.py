@@ -1,17 +1,27 @@
 """Ratings: shrinkage against the full covariance, ranks against their closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o2o_research.models.ratings import (
+    DOCTOR_FIRST,
+    PATIENT_FIRST,
+    SEALED,
     Components,
+    Exchange,
     MutualRating,
     fit_components,
+    fit_exchange,
+    fit_response,
     predict_doctors,
+    response_shares,
     silence_bounds,
     simulate_ratings,
+    synthetic_exchanges,
     weighted_mean,
 )
 
@@ -119,6 +129,17 @@ def test_rank_intervals_cover_the_true_ranks():
     assert np.mean(widths) > 5  # twenty ratings a doctor do not make a league table
 
 
+def test_league_lists_the_likely_best_first_with_all_their_ranks():
+    truth = Components(mean=4.0, doctor=0.3, patient=0.4, noise=0.8)
+    rng = np.random.default_rng(8)
+    d, p, y, _ = simulate_ratings(truth, 12, 100, 600, rng)
+    league = predict_doctors(d, p, y, truth, doctors=12).league(rng, draws=400)
+    assert league.shape == (12, 401)
+    assert (np.diff(league[:, 0]) >= 0).all()
+    np.testing.assert_allclose(league[:, 1:].sum(axis=0), 12 * 13 / 2)
+    np.testing.assert_allclose(league[:, 1:].mean(axis=1), league[:, 0])
+
+
 def test_raw_means_are_worse_than_shrunk_ones():
     truth = Components(mean=4.0, doctor=0.1, patient=0.6, noise=1.0)
     rng = np.random.default_rng(5)
@@ -190,5 +211,136 @@ def test_mutual_ratings_match_simulation():
     ],
 )
 def test_impossible_input_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+TRUTH = Exchange(
+    bad_share=0.15,
+    patient_candour=0.6,
+    doctor_candour=0.4,
+    patient_fear=0.3,
+    doctor_fear=0.1,
+    patient_retaliation=0.5,
+    doctor_retaliation=0.35,
+    patient_reciprocity=0.2,
+    doctor_reciprocity=0.25,
+)
+NAMES = list(Exchange.__dataclass_fields__)
+
+
+def exchange_by_hand(one, order, rng):
+    """One encounter played move by move."""
+    bad = rng.random() < one.bad_share
+    judged = {side: bad and rng.random() < getattr(one, f"{side}_candour") for side in SIDES}
+    if order == SEALED:
+        return judged["patient"], judged["doctor"]
+    first, second = SIDES if order == PATIENT_FIRST else SIDES[::-1]
+    said = {first: judged[first] and rng.random() > getattr(one, f"{first}_fear")}
+    said[second] = (
+        judged[second] or rng.random() < getattr(one, f"{second}_retaliation")
+        if said[first]
+        else judged[second] and rng.random() > getattr(one, f"{second}_reciprocity")
+    )
+    return said["patient"], said["doctor"]
+
+
+SIDES = ("patient", "doctor")
+
+
+@pytest.mark.parametrize("order", [SEALED, PATIENT_FIRST, DOCTOR_FIRST])
+def test_chances_of_rating_pairs_match_encounters_played_move_by_move(order):
+    rng = np.random.default_rng(order)
+    n = 60_000
+    seen = np.zeros((2, 2))
+    for _ in range(n):
+        patient, doctor = exchange_by_hand(TRUTH, order, rng)
+        seen[int(patient), int(doctor)] += 1 / n
+    exact = TRUTH.chances(order)
+    assert (np.abs(seen - exact) < 3.5 * np.sqrt(exact * (1 - exact) / n)).all()
+
+
+def test_exact_shares_give_the_parameters_back():
+    rows = [TRUTH.chances(order) * 4e5 for order in range(3)]
+    cells = np.concatenate([np.repeat(np.arange(4), r.ravel().round().astype(int)) for r in rows])
+    orders = np.repeat(np.arange(3), [int(r.round().sum()) for r in rows])
+    fit = fit_exchange(orders, cells // 2, cells % 2)
+    for name in NAMES:
+        assert getattr(fit.model, name) == pytest.approx(getattr(TRUTH, name), abs=2e-3), name
+
+
+def test_retaliation_and_reciprocity_are_found_with_errors_that_cover():
+    rng = np.random.default_rng(11)
+    orders = np.repeat(np.arange(3), 20_000)
+    found, inside = [], []
+    for _ in range(300):
+        fit = fit_exchange(orders, *TRUTH.simulate(orders, rng))
+        found.append([getattr(fit.model, name) for name in NAMES])
+        inside.append(
+            [abs(getattr(fit.model, n) - getattr(TRUTH, n)) < 1.645 * fit.stderr[n] for n in NAMES]
+        )
+    planned = TRUTH.stderr([20_000] * 3)
+    spread = np.std(found, axis=0)
+    np.testing.assert_allclose(spread, [planned[name] for name in NAMES], rtol=0.2)
+    # 90 % less 3.5 binomial errors of 1.7 %.
+    assert (np.mean(inside, axis=0) > 0.84).all()
+
+
+def test_open_ratings_alone_cannot_tell_retaliation_from_a_doctor_who_agrees():
+    # The naive reading: how often a doctor answers a bad rating with one.
+    honest = replace(TRUTH, doctor_retaliation=0.0)
+    table = honest.chances(PATIENT_FIRST)
+    naive = table[1, 1] / table[1].sum()
+    assert naive == pytest.approx(TRUTH.doctor_candour)  # all of it is agreement
+    orders = np.repeat(np.arange(3), 200_000)
+    fit = fit_exchange(orders, *honest.simulate(orders, np.random.default_rng(3)))
+    assert fit.model.doctor_retaliation < 2.5 * fit.stderr["doctor_retaliation"]
+
+
+def test_mutual_rating_is_the_exchange_in_which_the_patient_moves_first():
+    mutual = MutualRating(bad_share=0.15, candour=0.6, retaliation=0.35, deterrence=0.5)
+    exchange = replace(TRUTH, patient_fear=0.35 * 0.5)
+    assert exchange.hidden_share(PATIENT_FIRST) == pytest.approx(float(mutual.hidden_share))
+    assert exchange.hidden_share(SEALED) == pytest.approx(float(mutual.blind.hidden_share))
+    gain = float(mutual.blind.reported_share / mutual.reported_share - 1)
+    assert exchange.sealed_gain == pytest.approx(gain)
+
+
+def test_weights_undo_silence_that_follows_what_is_known():
+    log = synthetic_exchanges(TRUTH, 300_000, np.random.default_rng(12), response_share=0.3)
+    orders, patient, doctor = log["order"], log["patient_bad"], log["doctor_bad"]
+    answers = ~np.isnan(patient)
+    assert answers.mean() == pytest.approx(0.3, abs=0.005)
+    # The old meet more bad encounters and rate less often: the raw shares are too kind.
+    share = response_shares(log["knowns"], fit_response(log["knowns"], answers).model)
+    np.testing.assert_allclose(np.unique(share), [0.15, 0.4], atol=0.006)
+    raw = fit_exchange(orders, patient, doctor)
+    weighted = fit_exchange(orders, patient, doctor, response_share=share)
+    truth = TRUTH.bad_share
+    assert abs(weighted.model.bad_share - truth) < 3 * weighted.stderr["bad_share"]
+    assert abs(raw.model.bad_share - truth) > 5 * raw.stderr["bad_share"]
+    for name in ("doctor_retaliation", "patient_fear", "doctor_reciprocity"):
+        assert (
+            abs(getattr(weighted.model, name) - getattr(TRUTH, name))
+            < 3.5 * (weighted.stderr[name])
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(TRUTH, bad_share=1.2), r"bad_share=1\.2"),
+        (lambda: replace(TRUTH, patient_fear=1.2), r"patient_fear=1\.2"),
+        (lambda: TRUTH.chances(3), "order=3"),
+        (lambda: fit_exchange([0, 0], [0, 0], [0, 1]), "2 encounters rated by both, sealed"),
+        (
+            lambda: synthetic_exchanges(TRUTH, 9, np.random.default_rng(), response_share=0.9),
+            r"response_share=0\.9",
+        ),
+        (lambda: fit_exchange([0], [1, 1], [1]), "must be one each"),
+        (lambda: fit_exchange([0], [1], [1], response_share=[0.0]), "response_share=0"),
+    ],
+)
+def test_impossible_exchanges_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -19,6 +19,7 @@ from o2o_research.models.scalping import (
     adaptation,
     benjamini_hochberg,
     compare_rules,
+    contest,
     cost_threshold,
     count_accounts,
     fit_reference,
@@ -256,8 +257,7 @@ def test_cost_threshold_is_the_best_of_all_thresholds(reference):
 def test_full_caution_looks_honest_and_sells_hardly_anything(reference):
     thresholds = np.quantile(reference.calibration, [0.99, 0.999])
     seen = adaptation(
-        lambda counted: reference.score(counted.counts),
-        thresholds,
+        lambda counted: reference.score(counted.counts) >= thresholds[:, None],
         [0.0, 0.5, 1.0],
         np.random.default_rng(11),
         accounts=1500,
@@ -302,15 +302,85 @@ def test_what_is_kept_is_the_volume_that_escapes_in_the_best_way():
 
 
 def test_a_lower_threshold_leaves_scalpers_less_once_they_adapt(reference):
+    limits = np.quantile(reference.calibration, [0.9, 0.99, 0.9999])[:, None]
     press = adaptation(
-        lambda counted: reference.score(counted.counts),
-        np.quantile(reference.calibration, [0.9, 0.99, 0.9999]),
+        lambda counted: reference.score(counted.counts) >= limits,
         np.linspace(0, 1, 6),
         np.random.default_rng(2),
         accounts=1500,
     )
     left = press.kept_share(Scalper(margin=286.0, account_cost=300.0))
     assert left[0] < left[1] < left[2]
+
+
+@pytest.fixture(scope="module")
+def played():
+    return contest(
+        ArticleRule(),
+        np.geomspace(0.0002, 0.03, 8),
+        np.linspace(0, 1, 8),
+        np.random.default_rng(21),
+        worlds=4,
+        honest=6000,
+        accounts=1200,
+    )
+
+
+STAKES = {"scalper_share": 0.01, "block_cost": 2000.0, "catch_value": 3000.0}
+
+
+def test_no_level_costs_less_than_the_one_chosen(played):
+    margins = np.array([286.0, 100.0, 1500.0])
+    end = played.play(Scalper(margin=margins, account_cost=300.0), **STAKES)
+    np.testing.assert_array_equal(end.loss, end.loss_by_level.min(axis=0))
+    rebuilt = 1000 * (2000 * 0.99 * end.level + 3000 * 0.01 * end.left)
+    np.testing.assert_allclose(end.loss, rebuilt)
+
+
+def test_dearer_mistakes_and_rarer_scalpers_leave_more_to_resell(played):
+    scalper = Scalper(margin=286.0, account_cost=300.0)
+    costs = np.geomspace(100, 50_000, 12)
+    left = played.play(scalper, **STAKES | {"block_cost": costs}, world=0).left
+    assert (np.diff(left) >= 0).all()
+    assert left[-1] > left[0]
+    shares = np.geomspace(0.001, 0.2, 12)
+    left = played.play(scalper, **STAKES | {"scalper_share": shares}, world=0).left
+    assert (np.diff(left) <= 0).all()
+
+
+def test_first_entry_is_played_in_the_pooled_world_and_the_others_in_turn(played):
+    scalper = Scalper(margin=np.full(5, 286.0), account_cost=300.0)
+    mixed = played.play(scalper, **STAKES).left
+    each = [played.play(scalper, **STAKES, world=k).left[0] for k in range(4)]
+    assert mixed[1:].tolist() == [each[1], each[2], each[3], each[0]]
+    assert min(each) - 0.05 <= mixed[0] <= max(each) + 0.05
+
+
+def test_verdict_on_what_is_left_does_not_hang_on_the_world(played):
+    """Over plausible costs the interval straddles one half in every world."""
+    rng = np.random.default_rng(3)
+    block = np.exp(rng.uniform(np.log(500), np.log(5000), 60))
+    share = np.exp(rng.uniform(np.log(0.002), np.log(0.04), 60))
+    for world in range(4):
+        left = played.play(
+            Scalper(margin=286.0, account_cost=300.0),
+            scalper_share=share,
+            block_cost=block,
+            catch_value=3000.0,
+            world=world,
+        ).left
+        low, high = np.quantile(left, [0.05, 0.95])
+        assert low < 0.5 < high
+
+
+def test_selling_as_much_as_before_takes_as_many_more_accounts(played):
+    end = played.play(Scalper(margin=286.0, account_cost=300.0), **STAKES)
+    accounts = 1 / end.left[0]
+    extra = (accounts - 1) * 300.0 / end.bold_volume
+    assert end.evasion_cost(300.0)[0] == pytest.approx(extra)
+    # At the limit an account earns its price and no more.
+    sold = end.left[0] * end.bold_volume
+    assert end.account_cost_limit(286.0)[0] == pytest.approx(286.0 * sold)
 
 
 def test_generated_share_of_scalpers_is_the_prevalence():

