@@ -334,9 +334,7 @@ def study_sizes(log: pd.DataFrame) -> SizeStudy:
         item=log.sku + " " + log.colour.fillna("").astype(str) + " " + log["size"],
         style=log.sku + " " + log.colour.fillna("").astype(str),
     )
-    there = table.groupby(["store", "style", "day"]).stock.agg(
-        lambda stock: float((stock > 0).mean())
-    )
+    there = (table.stock > 0).groupby([table.store, table["style"], table.day]).mean()
     for _ in range(20):
         known = table.groupby("item").sold.transform("sum") > 0
         known &= table.groupby("store").sold.transform("sum") > 0
