@@ -198,7 +198,6 @@ def store_rates(log: pd.DataFrame) -> StoreRates | None:
     table = pd.DataFrame(
         {
             "store_label": [f"text:{name}¦{name}" for name in sums.index],
-            "visits_counted": visits,
             "conversion_seen": seen,
             "conversion_believed": believed,
             "conversion_low": low,
