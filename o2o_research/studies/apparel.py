@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from o2o_research.errors import DataError
 from o2o_research.models import inventory
 from o2o_research.models.causal.network import Network
 from o2o_research.models.causal.panel import Panel, panel_from_rows
@@ -71,8 +72,17 @@ def sample_weeks(network: Network, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def weekly_panel(log: pd.DataFrame) -> Panel:
-    """Log weekly sales of the stores, and when each was converted."""
-    return _panel(log, log.sales.to_numpy(float)).logs()
+    """Log weekly sales of the stores, and when each was converted.
+
+    Raises
+    ------
+    DataError
+        What ``Panel`` refuses: a week missing or without sales, no store converted, or all.
+    """
+    try:
+        return _panel(log, log.sales.to_numpy(float)).logs()
+    except ValueError as error:
+        raise DataError(f"store_weeks: {error}") from error
 
 
 def _panel(log: pd.DataFrame, outcome: Array) -> Panel:
@@ -188,7 +198,6 @@ def store_rates(log: pd.DataFrame) -> StoreRates | None:
     table = pd.DataFrame(
         {
             "store_label": [f"text:{name}¦{name}" for name in sums.index],
-            "visits_counted": visits,
             "conversion_seen": seen,
             "conversion_believed": believed,
             "conversion_low": low,
@@ -329,24 +338,32 @@ def study_sizes(log: pd.DataFrame) -> SizeStudy:
 
     Stores and items that never sold, or never had stock, tell nothing of their demand and are
     left out.
+
+    Raises
+    ------
+    DataError
+        Nothing was sold, pieces are not whole, or every day sold out.
     """
     table = log.assign(
         item=log.sku + " " + log.colour.fillna("").astype(str) + " " + log["size"],
         style=log.sku + " " + log.colour.fillna("").astype(str),
     )
-    there = table.groupby(["store", "style", "day"]).stock.agg(
-        lambda stock: float((stock > 0).mean())
-    )
+    there = (table.stock > 0).groupby([table.store, table["style"], table.day]).mean()
     for _ in range(20):
         known = table.groupby("item").sold.transform("sum") > 0
         known &= table.groupby("store").sold.transform("sum") > 0
         if known.all():
             break
         table = table[known]
+    if table.empty:
+        raise DataError("sku_sales: nothing was sold: take a longer time, or more stores")
     store, stores = pd.factorize(table.store, sort=True)
     item, items = pd.factorize(table.item, sort=True)
     sold, stock = table.sold.to_numpy(float), table.stock.to_numpy(float)
-    fit = inventory.fit_chain_demand(store, item, sold, sold >= stock)
+    try:
+        fit = inventory.fit_chain_demand(store, item, sold, sold >= stock)
+    except ValueError as error:
+        raise DataError(f"sku_sales: {error}") from error
     days = int(table.day.nunique())
     supply = np.zeros((len(stores), len(items)))
     np.add.at(supply, (store, item), sold)

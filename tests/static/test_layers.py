@@ -24,7 +24,7 @@ RANK = {
     "cli_data": 6,
     "cli": 7,
 }
-STUDIES_MAY = {"data", "models", "terms", "studies"}
+STUDIES_MAY = {"data", "errors", "models", "terms", "studies"}
 MODELS_MAY = {"domain"}
 DATA_MAY = {"errors", "domain", "terms"}
 ALONE = {

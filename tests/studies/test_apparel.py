@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from o2o_research.data.stores import read_sku_sales, read_store_weeks
+from o2o_research.errors import DataError
 from o2o_research.models.causal.did import group_time_effects
 from o2o_research.models.causal.network import Network
 from o2o_research.studies import apparel
@@ -45,6 +46,21 @@ def test_sampled_weeks_are_such_a_table_and_hold_their_effect(
     effect = group_time_effects(panel).overall
     assert effect.low <= np.log(1.3) <= effect.high
     assert len({int(s) for s in panel.start[panel.treated]}) == 2
+
+
+def test_logs_that_cannot_be_used_are_refused_as_data(
+    weeks: pd.DataFrame, sizes: pd.DataFrame
+) -> None:
+    with pytest.raises(DataError, match=r"store_weeks: .*'S000' has no outcome in .*'2013-09-23'"):
+        apparel.weekly_panel(weeks.drop(index=3))
+    with pytest.raises(DataError, match=r"store_weeks: .*no unit was ever converted"):
+        apparel.weekly_panel(weeks.assign(converted_on=pd.NaT))
+    with pytest.raises(DataError, match=r"store_weeks: .*outcome=0 in period '2013-09-02'"):
+        apparel.weekly_panel(weeks.assign(sales=weeks.sales.where(weeks.index > 0, 0.0)))
+    with pytest.raises(DataError, match="sku_sales: nothing was sold"):
+        apparel.study_sizes(sizes.assign(sold=0.0))
+    with pytest.raises(DataError, match=r"sku_sales: .*every day sold out"):
+        apparel.study_sizes(sizes[sizes.sold > 0].assign(stock=lambda rows: rows.sold))
 
 
 def test_an_uplift_is_shared_out_as_the_chain_was_made(weeks: pd.DataFrame) -> None:
