@@ -44,6 +44,7 @@ def test_a_run_is_one_whole_folder_and_the_same_input_gives_the_same_bytes(
     assert leftovers(out / "a") == [
         "findings.json",
         "manifest.json",
+        "published.json",
         "restaurants.ipynb",
         "run.json",
     ]
