@@ -34,7 +34,7 @@ _SIZES = {
     "trillion": 1e12, "%": 0.01,
 }  # fmt: skip
 # Amounts are cut to three figures in the unit of each language, 万 or million.
-_ROUNDING = 0.012
+_ROUNDING = 0.005
 
 Pair = Mapping[Language, str]
 
@@ -85,17 +85,23 @@ def same_numbers(where: str, pair: Pair) -> None:
         raise PublishError(f"{where}: the numbers differ: zh {_listed(zh)}; en {_listed(en)}")
 
 
-def numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[tuple[float, float]]:
     """The numbers that a text prints, sorted, without those of links, formulas and citations.
 
+    Each with half a unit of its last digit: the ends of a range share their digits, so that one
+    language may cut an end that the other writes out.
+
     >>> numbers("两年共 2.5 万元，占 30%")
-    [0.3, 25000.0]
+    [(0.3, 0.005), (25000.0, 500.0)]
     """
     for mark in (_LINK, _CITE, _MATH, _SECTION):
         text = mark.sub(" ", text)
     found = []
     for *ends, size in _NUMBER.findall(text):
-        found += [float(end.replace(",", "")) * _SIZES.get(size, 1.0) for end in ends if end]
+        scale = _SIZES.get(size, 1.0)
+        for end in filter(None, ends):
+            digits = len(end.partition(".")[2])
+            found.append((float(end.replace(",", "")) * scale, 0.5 * scale / 10**digits))
     return sorted(found)
 
 
@@ -236,9 +242,11 @@ def _same(where: str, what: str, zh: Any, en: Any) -> None:
         raise PublishError(f"{where}: the {what} differ: zh {zh}; en {en}")
 
 
-def _near(one: float, other: float) -> bool:
-    return abs(one - other) <= _ROUNDING * max(abs(one), abs(other))
+def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    (a, half), (b, half_too) = one, other
+    cut = _ROUNDING * max(abs(a), abs(b))
+    return abs(a - b) <= max(half + half_too, cut) * (1 + 1e-9)
 
 
-def _listed(found: list[float]) -> str:
-    return ", ".join(f"{value:g}" for value in found) or "none"
+def _listed(found: list[tuple[float, float]]) -> str:
+    return ", ".join(f"{value:g}" for value, _ in found) or "none"
