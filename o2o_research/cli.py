@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from o2o_research import __version__, cases, cli_data
+from o2o_research import __version__, cases, cli_data, commands
 from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
@@ -184,6 +184,11 @@ def report(
     if failed:
         again = "; ".join(f"o2o run {name}" for name in failed)
         raise RunError(f"{len(failed)} of {len(names)} reports failed; to run just those: {again}")
+
+
+app.command()(commands.sweep)
+app.command()(commands.verify)
+app.command()(commands.diff)
 
 
 @app.command()
