@@ -32,6 +32,7 @@ from o2o_research.models.likelihood import maximum_likelihood
 from o2o_research.models.numerics import Array, Fit, NotConverged
 
 Number = float | Array
+_PRIMES = np.array([2.0, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37])
 
 
 def plain(value: ArrayLike) -> Array:
@@ -426,7 +427,7 @@ def fit_bgnbd(
     whole = np.bincount(x.astype(int), n)
     further = whole.sum() - np.cumsum(whole)[:-1]
     j = np.arange(further.size)
-    cells = _cells((x, t_x, age), n)
+    cells = unique_cells((x, t_x, age), n)
 
     def likelihood(theta: Array) -> tuple[float, Array, Array]:
         r, _, a, b = theta
@@ -548,7 +549,7 @@ def fit_gamma_gamma(
     bought = (x > 0) & (n > 0)
     if not bought.any():
         raise NotConverged("fit_gamma_gamma: no customer with a purchase to learn from")
-    x, m, n = _cells((x[bought], m[bought]), n[bought])
+    x, m, n = unique_cells((x[bought], m[bought]), n[bought])
     orders, which = np.unique(x, return_inverse=True)
     of_orders = np.bincount(which, n)
     spent, log_m = x * m, np.log(m)
@@ -705,12 +706,12 @@ def _refuse(what: str, rule: str, bad: NDArray[np.bool_], values: Mapping[str, A
         raise ValueError(f"{what}: {rule}; row {row} has {found} ({bad.sum()} such rows)")
 
 
-def _cells(columns: tuple[Array, ...], counts: Array) -> tuple[Array, ...]:
+def unique_cells(columns: tuple[Array, ...], counts: Array) -> tuple[Array, ...]:
     """Unique rows of ``columns``, with the counts of each behind them."""
     # One sort, by a number that equal rows share; should unequal rows share it too, a cell is
     # at worst counted in two parts.
     key = np.zeros(counts.size)
-    for weight, column in zip(np.sqrt([2.0, 3.0, 5.0]), columns, strict=False):
+    for weight, column in zip(np.sqrt(_PRIMES), columns, strict=False):
         key += weight * column
     order = np.argsort(key)
     ordered = [column[order] for column in columns]

@@ -25,7 +25,7 @@ RANK = {
     "commands": 7,
     "cli": 8,
 }
-STUDIES_MAY = {"data", "models", "terms", "studies"}
+STUDIES_MAY = {"data", "errors", "models", "terms", "studies"}
 MODELS_MAY = {"domain"}
 DATA_MAY = {"errors", "domain", "terms"}
 ALONE = {
