@@ -380,6 +380,7 @@ class _Following:
             try:
                 number = process.fork(theirs, told)
             except OSError:
+                process.stale = True
                 return self._ending("killed", "the warm process died", lost=True)
             finally:
                 theirs.close()
@@ -620,6 +621,8 @@ class _Following:
                 self._pass(number)
             return self._ending("ok")
         if self.exit is None:
+            # Its sockets close before it can be waited for: nobody may take it for alive.
+            process.stale = True
             return self._ending("killed", f"the warm process died {self._where()}", lost=True)
         if self.exit < 0:
             name = signal.Signals(-self.exit).name
