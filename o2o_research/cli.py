@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from o2o_research import __version__, cases, cli_data
+from o2o_research import __version__, cases, cli_data, commands
 from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
@@ -215,6 +215,11 @@ def explain(
 
     for line in tell(name, finding, _languages(lang)[0]):
         out.print(escape(line), soft_wrap=True)
+
+
+app.command()(commands.sweep)
+app.command()(commands.verify)
+app.command()(commands.diff)
 
 
 @app.command()

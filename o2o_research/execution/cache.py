@@ -12,7 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +47,6 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         key: named(value) if is_file(key) and value else value for key, value in parameters.items()
     }
-    lock = PACKAGE.parent / "requirements.lock"
     return {
         "case": name,
         "parameters": shown,
@@ -57,10 +56,19 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "commit": commit(),
         "code": code_hash(name),
+        **_installed(),
+        "seed": parameters.get("seed"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, Any]:
+    """What stays as it is while a process lives."""
+    lock = PACKAGE.parent / "requirements.lock"
+    return {
         "lock": _digest(lock.read_bytes()) if lock.is_file() else None,
         "python": ".".join(map(str, sys.version_info[:3])),
         "libraries": {library: version(library) for library in LIBRARIES},
-        "seed": parameters.get("seed"),
     }
 
 
@@ -81,17 +89,29 @@ def is_file(parameter: str) -> bool:
 
 def code_hash(name: str) -> str:
     """Of a notebook's code cells and of all of ours that they import, by content."""
-    notebook = source_notebook(name)
+    case = cases.case(name)
     digest = hashlib.sha256()
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            digest.update(cell.source.encode() + b"\0")
+    cells = _cells(case.notebook.read_bytes())
+    digest.update("\0".join(cells).encode())
     # Plausible values are drawn around the defaults, whatever values are given.
-    digest.update(json.dumps(cases.case(name).defaults, default=str).encode() + b"\0")
-    for path in sources(name, notebook):
+    digest.update(_values(case.params, case.params.read_bytes()).encode())
+    for path in sources(name, cells):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _cells(notebook: bytes) -> tuple[str, ...]:
+    """The code cells of a notebook's file."""
+    read = nbformat.reads(notebook.decode(), as_version=4)  # type: ignore[no-untyped-call]
+    return tuple(cell.source for cell in read.cells if cell.cell_type == "code")
+
+
+@lru_cache(maxsize=64)
+def _values(path: Path, content: bytes) -> str:
+    """A params file without its comments."""
+    return json.dumps(cases.read_yaml(path), default=str)
 
 
 def source_notebook(name: str) -> Any:
@@ -99,15 +119,10 @@ def source_notebook(name: str) -> Any:
     return nbformat.read(cases.case(name).notebook, as_version=4)  # type: ignore[no-untyped-call]
 
 
-def sources(name: str, notebook: Any) -> list[Path]:
-    """The files of the package that a notebook's result may depend on, sorted."""
+def sources(name: str, cells: Iterable[str]) -> list[Path]:
+    """The files of the package that the result of a case's code cells may depend on, sorted."""
     wanted: set[Path] = set()
-    waiting = [
-        path
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for path in _imported(_plain(cell.source))
-    ]
+    waiting = [path for cell in cells for path in _imported(_plain(cell))]
     while waiting:
         path = waiting.pop()
         if path not in wanted:
@@ -155,6 +170,7 @@ def whole(folder: Path, about: Mapping[str, Any]) -> bool:
     )
 
 
+@lru_cache(maxsize=1)
 def commit() -> str | None:
     """The commit of the project that runs, where it is a repository."""
     try:

@@ -35,7 +35,6 @@ with warnings.catch_warnings():
     from jupyter_client.jsonutil import parse_date
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
-    from nbclient.util import run_sync
 
 State = Literal["ok", "invalid", "failed", "timeout", "out_of_memory", "killed", "interrupted"]
 STATES: tuple[State, ...] = (
@@ -381,6 +380,7 @@ class _Following:
             try:
                 number = process.fork(theirs, told)
             except OSError:
+                process.stale = True
                 return self._ending("killed", "the warm process died", lost=True)
             finally:
                 theirs.close()
@@ -595,7 +595,7 @@ class _Following:
         reply = self.replies.pop(number, None)
         try:
             if reply is not None and reply["content"]["status"] == "error":
-                run_sync(self.client._check_raise_for_error)(cell, number, reply)
+                _at_once(self.client._check_raise_for_error(cell, number, reply))
         except CellExecutionError as error:
             self.error = (reply["content"]["ename"], reply["content"]["evalue"])
             self.manager.cell_exception(cell, cell_index=number, exception=error)
@@ -621,6 +621,8 @@ class _Following:
                 self._pass(number)
             return self._ending("ok")
         if self.exit is None:
+            # Its sockets close before it can be waited for: nobody may take it for alive.
+            process.stale = True
             return self._ending("killed", f"the warm process died {self._where()}", lost=True)
         if self.exit < 0:
             name = signal.Signals(-self.exit).name
@@ -653,6 +655,16 @@ class _Following:
             lost=lost,
             seconds=self.seconds,
         )
+
+
+def _at_once(coroutine: Any) -> None:
+    """Run a coroutine that waits for nothing; nbclient's own way leaves a loop in every thread."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    raise RuntimeError("a hook on a cell's error may not wait")
 
 
 def language_info() -> dict[str, Any]:

@@ -167,6 +167,11 @@ def prepare() -> _Kernel:
     )
     assert isinstance(kernel.shell, ZMQInteractiveShell)
     kernel.shell.run_line_magic("load_ext", "storemagic")
+    if "pandas" in sys.modules:
+        # Imported before there was a kernel, pandas took this for a terminal.
+        import pandas as pd
+
+        pd.set_option("display.max_columns", 20)
     return kernel
 
 

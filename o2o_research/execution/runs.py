@@ -33,7 +33,7 @@ from o2o_research.execution.engine import Ending, Limits, State
 from o2o_research.execution.injection import TAG, inject
 from o2o_research.terms import LANGUAGES, Language
 
-__all__ = ["LIBRARIES", "Executed", "Run", "execute", "manifest", "run", "write"]
+__all__ = ["LIBRARIES", "Executed", "Run", "contents", "execute", "manifest", "run", "write"]
 
 EngineName = Literal["o2o", "papermill"]
 ENGINES: tuple[EngineName, ...] = ("o2o", "papermill")
@@ -142,13 +142,13 @@ def run(
                 state = "interrupted"
             seconds = time.monotonic() - start
             if executed is not None and executed.ending.state != "ok":
-                write(folder, executed, seconds=seconds)
+                write(folder, contents(executed, seconds=seconds))
             else:
                 _write(folder / "run.json", _ended(state, str(error), seconds))
             move(folder, out.with_name(out.name + ".failed"))
             raise
         seconds = time.monotonic() - start
-        write(folder, executed, seconds=seconds)
+        write(folder, contents(executed, seconds=seconds))
         made = {path.name: _sha(folder / path.name) for path in reports}
         stamp = _stamp(name, parameters, languages, formats, origin)
         _write(folder / STAMP, {"of": stamp, "files": made})
@@ -249,39 +249,50 @@ def execute(
     return Executed(_tidied(notebook), ending, about, key)
 
 
-def write(folder: Path, executed: Executed, **about: Any) -> narrative.Record | None:
-    """A run's files into a folder that is not yet in its place; ``run.json`` last.
+def contents(executed: Executed, **about: Any) -> dict[str, str]:
+    """A run's files by name, ``run.json`` last: without it there is no run.
 
-    Whatever the state: the notebook as far as it came and the manifest. A run that is ``ok`` has
-    its findings beside them, and only that.
+    Whatever the state: the notebook as far as it came, and the manifest. A run that is ``ok`` has
+    its findings beside them, and only that. ``about`` goes into ``run.json``.
+
+    Raises
+    ------
+    CaseError
+        The notebook ran to its end, but records no case, or one name twice.
     """
     ending = executed.ending
     name = executed.manifest["case"]
-    content = {
+    files = {
         f"{name}.ipynb": nbformat.writes(executed.notebook),  # type: ignore[no-untyped-call]
         "manifest.json": _text(executed.manifest),
     }
-    record = None
     if ending.state == "ok":
-        record = narrative.read(executed.notebook)
-        content["findings.json"] = _text(record.as_json())
-    for file, text in content.items():
-        (folder / file).write_text(text, encoding="utf-8")
+        files["findings.json"] = _text(narrative.read(executed.notebook).as_json())
     ended = _ended(ending.state, ending.why, about.pop("seconds", 0.0))
     if ending.state != "ok":
-        cell = None if ending.cell is None else executed.notebook.cells[ending.cell]
-        ended |= {
-            "cell": None
-            if cell is None
-            else {"number": ending.cell, "id": cell.get("id"), "source": cell.source},
-            "signal": ending.signal,
-        }
-    ended |= {"peak_memory_mb": round(ending.peak / 1e6, 1), "key": executed.key, **about}
+        ended |= {"cell": _last(executed), "signal": ending.signal}
+    if not executed.known:
+        ended["peak_memory_mb"] = round(ending.peak / 1e6, 1)
+    ended |= {"key": executed.key, **about}
     ended["files"] = {
-        file: hashlib.sha256(text.encode()).hexdigest() for file, text in content.items()
+        file: hashlib.sha256(text.encode()).hexdigest() for file, text in files.items()
     }
-    _write(folder / "run.json", ended)
-    return record
+    return files | {"run.json": _text(ended)}
+
+
+def _last(executed: Executed) -> dict[str, Any] | None:
+    """The last cell that began."""
+    number = executed.ending.cell
+    if number is None:
+        return None
+    cell = executed.notebook.cells[number]
+    return {"number": number, "id": cell.get("id"), "source": cell.source}
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """A run's files into a folder that is not yet in its place."""
+    for file, text in files.items():
+        (folder / file).write_text(text, encoding="utf-8")
 
 
 def _ended(state: State, why: str, seconds: float) -> dict[str, Any]:
