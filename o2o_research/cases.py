@@ -110,9 +110,14 @@ def read_yaml(path: Path) -> Parameters:
     return content
 
 
-def check(name: str, given: Mapping[str, Any]) -> Parameters:
-    """All parameters of a case, complete and typed; one ``CaseError`` lists every problem."""
-    defaults = case(name).defaults
+def check(
+    name: str, given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Parameters:
+    """All parameters of a case, complete and typed; one ``CaseError`` lists every problem.
+
+    Who checks many runs of a case reads its defaults once and hands them in.
+    """
+    defaults = case(name).defaults if defaults is None else defaults
     problems = [
         f"{key}: unknown parameter{did_you_mean(key, defaults)}"
         for key in given

@@ -34,6 +34,7 @@ def curve(
     y: str | None = None,
     flip: Any = None,
     at: Any = None,
+    best: Any = None,
     zero: bool = False,
     level: Any = None,
     step: bool = False,
@@ -47,6 +48,7 @@ def curve(
     y : Term of the vertical axis; by default that of the only series
     flip : a Finding (or an array or number) on the x axis where the answer changes
     at : a Finding or a number: where the firm stands now
+    best : a Finding or a number on the x axis: what to choose
     zero : whether to draw the zero line, above which money is made
     level : a Finding or a number on the y axis to compare with
     step : whether the line moves in steps
@@ -107,6 +109,7 @@ def curve(
     )
     for value, colour_, dash, flag in (
         (flip, MARK, [4, 3], ("转折点", "flips at")),
+        (best, MARK, [4, 3], ("最优", "best at")),
         (at, INK, [1, 2], ("现状", "today")),
     ):
         if value is not None and x_values.min() <= _stated(value) <= x_values.max():
@@ -117,7 +120,7 @@ def curve(
                     _stated(value),
                     _pair(flag, x_key, _stated(value)),
                     colour_,
-                    0 if value is flip else 16,
+                    16 if value is at else 0,
                 ),
             ]
     words = {

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from o2o_research import __version__, cases, cli_data
+from o2o_research import __version__, cases, cli_data, commands
 from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
@@ -35,6 +35,9 @@ err = Console(stderr=True, highlight=False)
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Execute again even if nothing changed since the last run.")
+]
+Engine = Annotated[
+    str, typer.Option("--engine", help="o2o forks a warm process, papermill starts a kernel a run.")
 ]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `o2o list` names it.")]
 Languages = Annotated[
@@ -147,6 +150,7 @@ def run(
         Path | None, typer.Option("--out", help="Folder of the run; reports/CASE by default.")
     ] = None,
     fresh: Fresh = False,
+    engine: Engine = "o2o",
 ) -> None:
     """Run a case with its defaults, a file's values and single ones, and publish it."""
     languages, wanted = _languages(lang), _formats(formats)
@@ -156,25 +160,66 @@ def run(
     elif lenient:
         raise CaseError("--lenient is for --data, and there is none")
     values = cases.parameters(name, file, given)
-    _run(name, values, folder, languages, wanted, fresh)
+    _run(name, values, folder, languages, wanted, fresh, engine)
 
 
 @app.command()
-def report(lang: Languages = "zh,en", formats: Formats = "html,pdf", fresh: Fresh = False) -> None:
-    """Build the reports of every case with its default parameters."""
+def report(
+    lang: Languages = "zh,en",
+    formats: Formats = "html,pdf",
+    fresh: Fresh = False,
+    engine: Engine = "o2o",
+) -> None:
+    """Build the reports of every case with its default parameters, and the site of them all."""
+    from o2o_research.execution import build
+
     languages, wanted = _languages(lang), _formats(formats)
-    names = cases.case_names()
-    values = {name: cases.parameters(name) for name in names}
+    values = {name: cases.parameters(name) for name in cases.case_names()}
     failed = []
-    for name in names:
-        try:
-            _run(name, values[name], None, languages, wanted, fresh)
-        except (RunError, PublishError) as error:
+    for name, done in build(values, languages, wanted, fresh, _engine(engine)):
+        if isinstance(done, Exception):
             failed.append(name)
-            err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
+            err.print(f"[bold red]o2o:[/] {escape(str(done))}", soft_wrap=True)
+        else:
+            _say_run(name, done)
     if failed:
         again = "; ".join(f"o2o run {name}" for name in failed)
-        raise RunError(f"{len(failed)} of {len(names)} reports failed; to run just those: {again}")
+        raise RunError(f"{len(failed)} of {len(values)} reports failed; to run just those: {again}")
+    if set(languages) == set(LANGUAGES) and "html" in wanted:
+        from o2o_research.publishing.site import build as build_site
+
+        out.print(f"[bold]site[/]\n  {build_site()}", soft_wrap=True)
+
+
+@app.command()
+def lineage(name: CaseName) -> None:
+    """Find where each number of a case comes from, by running it once for each parameter."""
+    from o2o_research.execution import lineage as find
+
+    made = find.make(name)
+    out.print(
+        f"[bold]{name}[/]: {len(made['findings'])} findings, {len(made['tried'])} parameters moved\n"
+        f"  {find.path(name)}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def explain(
+    name: CaseName,
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="A result of the case.")],
+    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "en",
+) -> None:
+    """Say where a number comes from: its cell, its method, the parameters that move it."""
+    from o2o_research.execution import explain as tell
+
+    for line in tell(name, finding, _languages(lang)[0]):
+        out.print(escape(line), soft_wrap=True)
+
+
+app.command()(commands.sweep)
+app.command()(commands.verify)
+app.command()(commands.diff)
 
 
 @app.command()
@@ -206,6 +251,7 @@ def _run(
     languages: tuple[Language, ...],
     formats: tuple[str, ...],
     fresh: bool,
+    engine: str,
 ) -> None:
     from o2o_research.execution import run as execute
 
@@ -217,13 +263,26 @@ def _run(
         formats=formats,
         progress=sys.stderr.isatty(),
         fresh=fresh,
+        engine=_engine(engine),
     )
+    _say_run(name, done)
+
+
+def _say_run(name: str, done: Any) -> None:
     out.print(
         f"[bold]{name}[/]: {len(done.record.findings)} findings, {len(done.record.verdicts)} verdicts, "
         f"{done.seconds:.1f} s"
     )
     for path in done.reports:
         out.print(f"  {path}", soft_wrap=True)
+
+
+def _engine(text: str) -> Any:
+    from o2o_research.execution.runs import ENGINES
+
+    if text not in ENGINES:
+        raise CaseError(f"--engine {text!r}: one of {', '.join(ENGINES)} is wanted")
+    return text
 
 
 def _languages(text: str) -> tuple[Language, ...]:

@@ -87,6 +87,10 @@ class Evidence:
     facts: Mapping[str, Fact]
     claims: Mapping[str, Claim]
     origins: Mapping[str, Origin]
+    # The claim whose verdict stands for the case where there is room for one.
+    headline: str | None = None
+    # The cases whose findings it reads: a synthesis has some, a case of an article none.
+    reads: tuple[str, ...] = ()
 
 
 @cache
@@ -120,6 +124,8 @@ def evidence(case: str) -> Evidence:
                 for key, claim in raw["claims"].items()
             },
             origins={key: _origin(key, dict(entry)) for key, entry in raw["origins"].items()},
+            headline=raw.get("headline"),
+            reads=tuple(raw.get("reads", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CaseError(f"evidence/{case}.yaml: {type(error).__name__} {error}") from error

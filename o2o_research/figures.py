@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from o2o_research.terms import LANGUAGES, Language, term
+from o2o_research.terms import COUNTED, LANGUAGES, Language, term
 
 VEGALITE = "application/vnd.vegalite.v5+json"
 FONT = "Noto Sans SC"
@@ -146,7 +146,7 @@ def _tick(key: str, language: Language) -> str:
     if about.unit.scale == 100:
         return "format(datum.value, '.3~%')"
     plain = "format(datum.value, ',.4~r')" if about.digits else "format(datum.value, ',.5~r')"
-    if about.unit.en != "yuan":
+    if about.unit.en not in COUNTED:
         return plain
     size, number = "abs(datum.value)", "format(datum.value / {0}, ',.4~r') + '{1}'"
     steps = {"zh": ((1e8, "亿"), (1e4, "万")), "en": ((1e9, "bn"), (1e6, "m"))}[language]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,6 +122,10 @@ class OpenCase:
         """The case with every parameter at its stated value, for models that take no draws."""
         return OpenCase(self.name, self._values, self._values)
 
+    def note(self, by: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Hand the values out through a mapping that ``by`` makes of them, such as one that counts."""
+        self._values, self._drawn = by(self._values), by(self._drawn)
+
     def __getitem__(self, key: str) -> Shown:
         return Shown(term(key), self._values[key], f"p-{key}")
 
@@ -128,6 +133,21 @@ class OpenCase:
 # What this kernel has recorded (name -> the execution that did), and the case it opened.
 _recorded: dict[str, int] = {}
 _opened: list[str] = []
+# Who takes the bundles instead of the notebook, if anyone does.
+_listeners: list[Callable[[str, Any], None]] = []
+
+
+@contextmanager
+def heard(by: Callable[[str, Any], None]) -> Iterator[None]:
+    """Let ``by`` take every bundle (MIME type, content) instead of the notebook.
+
+    A name may then be recorded again: statements are executed more than once.
+    """
+    _listeners.append(by)
+    try:
+        yield
+    finally:
+        _listeners.remove(by)
 
 
 def open_case(name: str, namespace: Mapping[str, Any]) -> OpenCase:
@@ -309,6 +329,14 @@ class Record:
         }
 
 
+def recorded(content: Mapping[str, Any]) -> Record:
+    """The record that ``findings.json`` holds: all but the words of its verdicts."""
+    findings = {
+        name: _finding({"name": name, **entry}) for name, entry in content["findings"].items()
+    }
+    return Record(content["case"], content["parameters"], findings, content["verdicts"])
+
+
 def bundles(notebook: Any) -> Iterator[tuple[int, str, Any]]:
     """Every bundle of ours in an executed notebook: (cell number, MIME type, content), in order."""
     ours = (CASE, FINDING, SAY, CHART, TABLE, VERDICT)
@@ -342,19 +370,18 @@ def read(notebook: Any) -> Record:
                 raise CaseError(f"{key!r} is recorded twice")
             names.add(key)
         if kind == FINDING:
-            findings[content["name"]] = Finding(
-                term(content["name"]),
-                float(content["value"]),
-                f"f-{content['name']}",
-                None if content["low"] is None else float(content["low"]),
-                None if content["high"] is None else float(content["high"]),
-                content["basis"],
-            )
+            findings[content["name"]] = _finding(content)
         elif kind == VERDICT:
             verdicts[content["claim"]] = content
     if opened is None:
         raise CaseError("the notebook holds no results: run it first")
     return Record(opened["case"], opened["parameters"], findings, verdicts)
+
+
+def _finding(content: Mapping[str, Any]) -> Finding:
+    low, high = (None if content[end] is None else float(content[end]) for end in ("low", "high"))
+    name, value = content["name"], float(content["value"])
+    return Finding(term(name), value, f"f-{name}", low, high, content["basis"])
 
 
 def _claims() -> Mapping[str, Any]:
@@ -368,6 +395,8 @@ def _record(name: str) -> None:
 
     Two cells with one name are found when the notebook is read back.
     """
+    if _listeners:
+        return
     execution = _execution()
     if _recorded.get(name) == execution:
         raise CaseError(f"{name!r} is recorded twice")
@@ -394,6 +423,10 @@ def _number(value: Any) -> float | str | None:
 
 
 def _show(data: dict[str, Any], text: str, markdown: str | None = None) -> None:
+    if _listeners:
+        for kind, content in data.items():
+            _listeners[-1](kind, content)
+        return
     from IPython.display import display
 
     if markdown is not None:

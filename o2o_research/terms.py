@@ -26,6 +26,9 @@ _MAGNITUDES: dict[Language, tuple[tuple[float, str], ...]] = {
     "en": ((1e9, "billion"), (1e6, "million")),
 }
 
+# Units that are counted in those steps; others are written out.
+COUNTED = ("yuan", "phones")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -68,8 +71,12 @@ class Term:
         return f"{self.zh}（{unit}）" if language == "zh" else f"{self.en} ({unit})"
 
     def number(self, value: float, language: Language) -> str:
-        """The value alone, scaled and rounded, with a true minus sign."""
-        return self._parts(value, language)[0]
+        """The value alone, scaled and rounded, with a true minus sign.
+
+        A magnitude stays with it, or 94,900,000 yuan would stand as 94.9 under "yuan".
+        """
+        digits, unit = self._parts(value, language)
+        return f"{digits} {unit.removesuffix(self.unit.name(language)).strip()}".rstrip(" %")
 
     def format(self, value: Any, language: Language) -> str:
         """The value with its unit, as a sentence carries it; text and lists as they are.
@@ -116,7 +123,7 @@ class Term:
 
     def _scale(self, size: float, language: Language) -> tuple[str, float]:
         name = self.unit.name(language)
-        if name in ("元", "yuan") and math.isfinite(size):
+        if self.unit.en in COUNTED and math.isfinite(size):
             for magnitude, word in _MAGNITUDES[language]:
                 if size >= magnitude:
                     return (

@@ -29,10 +29,12 @@ class Log:
     ----------
     frame : DataFrame of the good rows, in the file's order
     left_out : what was wrong with the others, a line a rule; empty unless ``keep_good`` was asked for
+    count : how many rows were left out
     """
 
     frame: pd.DataFrame
     left_out: tuple[str, ...] = ()
+    count: int = 0
 
 
 def read_visits(
@@ -174,7 +176,11 @@ def _log(source: str | Path, table: Table, keep_good: bool, timezone: str) -> Lo
     checked = read_checked(source, table, lenient=keep_good, timezone=timezone)
     arrow = checked.rows.to_pyarrow()
     columns = {name: arrow[name].to_numpy(zero_copy_only=False) for name in arrow.column_names}
-    return Log(frame=pd.DataFrame(columns), left_out=tuple(map(str, checked.problems)))
+    return Log(
+        frame=pd.DataFrame(columns),
+        left_out=tuple(map(str, checked.problems)),
+        count=checked.left_out,
+    )
 
 
 def _seconds(column: pd.Series) -> np.ndarray:

@@ -9,6 +9,7 @@ productivity, Decision Sciences 38:251-276, set out the trade-off.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,7 +19,7 @@ from scipy.stats import binom, chi2
 
 from o2o_research.domain import require
 from o2o_research.models.likelihood import fit_logit
-from o2o_research.models.numerics import Fit
+from o2o_research.models.numerics import Fit, root
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -289,14 +290,52 @@ def session_costs(
 
 def synthetic_appointments(
     bookings: int,
-    model: NoShow,
     rng: np.random.Generator,
     *,
+    no_show_share: float,
+    same_day_effect: float,
+    lead_effect: float,
     same_day_share: float,
     mean_lead: float,
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Lead times in whole days and who missed: a share booked for the same day, the others
-    geometrically ahead. Both of shape (bookings,)."""
+    days: int = 60,
+) -> dict[str, NDArray[Any]]:
+    """Appointments of which a share are booked for the same day and the others geometrically ahead.
+
+    The law is that of ``lead_time_knowns`` with the slopes given and the intercept at which the
+    mean chance is ``no_show_share``.
+
+    Returns
+    -------
+    dict of ``lead_days``, ``visit_day`` (in order) and ``missed``, shape (bookings,)
+    """
     ahead = rng.geometric(1 / mean_lead, bookings)
     lead = np.where(rng.random(bookings) < same_day_share, 0, ahead).astype(float)
-    return lead, rng.random(bookings) < model.probability(lead_time_knowns(lead))
+    knowns = lead_time_knowns(lead)
+    slopes = np.array([same_day_effect, lead_effect])
+    intercept = root(
+        lambda b: float(expit(b + knowns @ slopes).mean()) - no_show_share,
+        -30.0,
+        30.0,
+        what="synthetic_appointments: intercept",
+    )
+    chance = NoShow(intercept=intercept, slopes=slopes).probability(knowns)
+    return {
+        "lead_days": lead,
+        "visit_day": np.sort(rng.integers(0, days, bookings)),
+        "missed": rng.random(bookings) < chance,
+    }
+
+
+def probability_draws(
+    fit: Fit[NoShow], knowns: ArrayLike, draws: int, rng: np.random.Generator
+) -> Array:
+    """Fitted chances and how they might be otherwise: the estimate first, then draws.
+
+    Shape (rows, draws + 1); coefficients from the estimator's normal law.
+    """
+    best = np.r_[fit.model.intercept, fit.model.slopes]
+    assert fit.covariance is not None
+    drawn = rng.multivariate_normal(best, fit.covariance, draws)
+    x = np.asarray(knowns, float)
+    table = np.column_stack([np.ones(len(x)), x]) @ np.column_stack([best, drawn.T])
+    return np.asarray(expit(table))

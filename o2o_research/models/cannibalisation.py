@@ -120,6 +120,100 @@ class Exposure:
     moved_high: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExposureTrial:
+    """An exposure design before it starts: how well it will know the share moved from the stores.
+
+    Parameters
+    ----------
+    buyers_share : shown customers who buy online in the period, in (0, 1]
+    ticket : yuan an online buyer spends, > 0
+    moved_share : of it taken from the stores, in [0, 1]. [mu]
+    store_spending : yuan a customer spends in stores in the period, >= 0
+    store_variation : its standard deviation over its mean, >= 0
+    foreseen_share : share of that variance which earlier spending explains, in [0, 1)
+    shown_share : share of the customers who are shown the shop, in (0, 1)
+
+    Examples
+    --------
+    >>> trial = ExposureTrial(buyers_share=0.05, ticket=200.0, moved_share=0.4, store_spending=150.0,
+    ...                       store_variation=2.0, foreseen_share=0.5)
+    >>> round(float(trial.moved_stderr(200_000)), 3), round(float(trial.customers_for(0.2)))
+    (0.095, 121749)
+    """
+
+    buyers_share: ArrayLike
+    ticket: ArrayLike
+    moved_share: ArrayLike
+    store_spending: ArrayLike
+    store_variation: ArrayLike
+    foreseen_share: ArrayLike = 0.0
+    shown_share: ArrayLike = 0.5
+
+    def __post_init__(self) -> None:
+        require(
+            self, buyers_share="(0, 1]", ticket="(0, inf)", moved_share="[0, 1]", store_spending="[0, inf)",
+            store_variation="[0, inf)", foreseen_share="[0, 1)", shown_share="(0, 1)",
+        )  # fmt: skip
+
+    @property
+    def online_effect(self) -> Array:
+        """Yuan a shown customer spends online."""
+        return np.asarray(np.asarray(self.buyers_share, float) * self.ticket)
+
+    @property
+    def _spread(self) -> Array:
+        # Of the ratio by the delta method, times the square root of the customers.
+        share = np.asarray(self.shown_share, float)
+        store = (
+            np.asarray(self.store_spending, float) * np.asarray(self.store_variation, float)
+        ) ** 2
+        noise = store * (1 - np.asarray(self.foreseen_share, float)) / (share * (1 - share))
+        return np.asarray(np.sqrt(noise) / self.online_effect)
+
+    def moved_stderr(self, customers: ArrayLike) -> Array:
+        """Standard error of the estimated moved share with ``customers`` in both arms together.
+
+        sigma sqrt((1 - R^2) / (q (1 - q) N)) / delta, delta the online effect: spending in stores
+        is noisy and the effect small. Who buys online enters both parts of the ratio and, moved
+        alike, cancels.
+        """
+        return np.asarray(self._spread / np.sqrt(np.asarray(customers, float)))
+
+    def customers_for(self, reach: ArrayLike, level: float = 0.9) -> Array:
+        """Customers, both arms together, at which the interval reaches ``reach`` to either side."""
+        bound = float(ndtri(0.5 + level / 2)) / np.asarray(reach, float)
+        return np.asarray((self._spread * bound) ** 2)
+
+    def draw(self, customers: int, rng: np.random.Generator) -> dict[str, Array]:
+        """One such trial: columns ``exposed``, ``online``, ``store`` and ``earlier`` of customers.
+
+        Spending in two periods is gamma of the stated mean and variation, correlated by
+        sqrt(R^2). Who spent more earlier is as much likelier to buy online, so that buyers cannot
+        be compared with others; a buyer spends the ticket and takes the moved share of it from
+        store spending, which may come out below zero. Parameters are single numbers here.
+        """
+        mean, spread = float(self.store_spending), float(self.store_variation)  # type: ignore[arg-type]
+        shape = 1 / max(spread, 1e-9) ** 2
+        common = float(np.sqrt(self.foreseen_share))
+        # Sums of gammas of one scale are gamma: the common part is what both periods share.
+        shared = rng.standard_gamma(shape * common, customers)
+        earlier, now = (
+            (shared + rng.standard_gamma(shape * (1 - common), customers)) * mean / shape
+            for _ in range(2)
+        )
+        exposed = rng.random(customers) < float(self.shown_share)  # type: ignore[arg-type]
+        chance = float(self.buyers_share) * (earlier / mean if mean > 0 else 1.0)  # type: ignore[arg-type]
+        buyer = exposed & (rng.random(customers) < chance)
+        online = buyer * float(self.ticket)  # type: ignore[arg-type]
+        return {
+            "exposed": exposed.astype(float),
+            "online": online,
+            "store": now - float(self.moved_share) * online,  # type: ignore[arg-type]
+            "earlier": earlier,
+        }
+
+
 def exposure_effect(
     exposed: ArrayLike,
     online: ArrayLike,

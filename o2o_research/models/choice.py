@@ -801,7 +801,8 @@ class ChannelChoice:
     """Where prospects buy a phone: online or in one of the stores near them, or not at all.
 
     A channel's worth is what the phone is worth less price and waiting, plus trial and
-    after-sales, in yuan. Stores are nested: they resemble one another more than the web.
+    after-sales, in yuan. The channels are a nest: the same phone in another shop is the
+    nearest thing to it, nearer than another phone.
 
     Parameters
     ----------
@@ -814,8 +815,8 @@ class ChannelChoice:
         Yuan a day of waiting, >= 0. [h]
     trial_worth, service_worth : float
         Of trying the phone and of after-sales at a counter, yuan, >= 0. [t, a]
-    store_dissimilarity : float
-        Of the stores among one another, in (0, 1]. [l]
+    dissimilarity : float
+        Of the channels among one another, in (0, 1]. [l]
     coverage_share : float
         Share of prospects with stores in reach, in [0, 1]. [c]
     store_bound_share : float
@@ -823,6 +824,8 @@ class ChannelChoice:
     price, waiting, trial, service : ndarray, shape (..., channels)
         Yuan, days, and how much of a full trial and after-sales a channel gives; the first
         channel is the online one.
+    handicap : ndarray, shape (..., channels)
+        Yuan by which other brands on the same shelf draw off, more than online ones do.
     """
 
     worth: float | Array
@@ -830,13 +833,14 @@ class ChannelChoice:
     waiting_cost: float | Array
     trial_worth: float | Array
     service_worth: float | Array
-    store_dissimilarity: float | Array
+    dissimilarity: float | Array
     coverage_share: float | Array
     store_bound_share: float | Array
     price: Array
     waiting: Array
     trial: Array
     service: Array
+    handicap: Array | float = 0.0
 
     def __post_init__(self) -> None:
         require(
@@ -845,13 +849,14 @@ class ChannelChoice:
             waiting_cost="[0, inf)",
             trial_worth="[0, inf)",
             service_worth="[0, inf)",
-            store_dissimilarity="(0, 1]",
+            dissimilarity="(0, 1]",
             coverage_share="[0, 1]",
             store_bound_share="[0, 1]",
             price="[0, inf)",
             waiting="[0, inf)",
             trial="[0, 1]",
             service="[0, 1]",
+            handicap="[0, inf)",
         )
 
     @property
@@ -867,16 +872,16 @@ class ChannelChoice:
             - column(self.waiting_cost) * self.waiting
             + column(self.trial_worth) * self.trial
             + column(self.service_worth) * self.service
+            - self.handicap
         )
         return np.asarray(yuan / column(self.taste_spread))
 
     def _nests(self, utility: Array) -> tuple[Nests, Array]:
-        """Not buying, the web and the stores: three groups, and utilities with a 0 in front."""
+        """Not buying and the channels: two groups, and utilities with a 0 in front."""
         v = np.concatenate([np.zeros((*utility.shape[:-1], 1)), utility], axis=-1)
-        width = np.asarray(self.store_dissimilarity, float)
-        ones = np.ones_like(width)
-        nest = np.r_[0, 1, np.full(utility.shape[-1] - 1, 2)]
-        return Nests(nest=nest, dissimilarity=np.stack([ones, ones, width], axis=-1)), v
+        width = np.asarray(self.dissimilarity, float)
+        nest = np.r_[0, np.ones(utility.shape[-1], int)]
+        return Nests(nest=nest, dissimilarity=np.stack([np.ones_like(width), width], axis=-1)), v
 
     def _segments(self, open_channels: Sequence[int] | None) -> list[tuple[Array, Array]]:
         """What each kind of prospect can choose among, and how many they are.

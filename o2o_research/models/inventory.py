@@ -1,7 +1,8 @@
 """How much to stock, and what it is worth that stores fill broken sizes for one another.
 
 Newsvendor; pooling after Eppen (1979); transshipment between identical stores in closed form and
-between different ones by sample average over a linear program; demand behind stock-outs by EM;
+between different ones by sample average over a linear program; demand behind stock-outs by EM,
+one item or a whole chain;
 a simulator of a season of stores x SKUs x sizes in which stores ship for one another.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.special import gammaincc, gammaln, ndtr, ndtri, xlogy
+from scipy.special import gammainc, gammaincc, gammaln, ndtr, ndtri, xlogy
 
 from o2o_research.domain import require
 from o2o_research.models import numerics
@@ -221,6 +222,51 @@ def best_stock(
     return answer.x[:n], -answer.value
 
 
+def filled_profit(
+    stock: ArrayLike,
+    demand: ArrayLike,
+    willing: ArrayLike,
+    *,
+    price: float,
+    cost: float,
+    salvage: float,
+    transfer: float,
+) -> Array:
+    """Profit of a stock in each demand scenario when what is left fills what is missing.
+
+    Every store serves its own customers first, those who would not wait before the others;
+    pieces left then go, at ``transfer``, to willing customers elsewhere. With one fee for all
+    ways and transfer <= price - salvage no other use of the stock earns more.
+
+    Parameters
+    ----------
+    stock : ndarray, shape (stores,), units
+    demand, willing : ndarray, shape (scenarios, stores): customers, and those among them who
+        would take the piece by parcel, <= demand
+
+    Returns
+    -------
+    ndarray, shape (scenarios,), yuan
+    """
+    have, table = np.asarray(stock, float), np.asarray(demand, float)
+    waiting = np.asarray(willing, float)
+    if not ((waiting >= 0) & (waiting <= table)).all():
+        raise ValueError("filled_profit: willing must lie in [0, demand] for every store")
+    if not 0 <= transfer <= price - salvage:
+        raise ValueError(
+            f"filled_profit: transfer={transfer:g} must lie in [0, {price - salvage:g}]: dearer shipping is never used"
+        )
+    own = np.minimum(table, have)
+    left = (have - own).sum(axis=-1)
+    moved = np.minimum(np.minimum(table - own, waiting).sum(axis=-1), left)
+    return np.asarray(
+        price * own.sum(axis=-1)
+        + (price - transfer) * moved
+        + salvage * (left - moved)
+        - cost * have.sum()
+    )
+
+
 def poisson_demand_steps(sold: ArrayLike, out: ArrayLike) -> Iterator[Array]:
     """EM for the Poisson rate of demand behind stock-outs: yields the rates after each step.
 
@@ -294,6 +340,133 @@ def _log_likelihood(units: Array, censored: NDArray[np.bool_], rate: ArrayLike) 
     seen = xlogy(units, now) - now - gammaln(units + 1)
     tail = np.where(units > 0, 1 - gammaincc(np.maximum(units, 1), now), 1.0)
     return np.asarray(np.where(censored, np.log(np.maximum(tail, 1e-300)), seen).sum(axis=-1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainDemand:
+    """Daily demand of every item in every store: Poisson, a store's level times an item's rate.
+
+    Parameters
+    ----------
+    levels : ndarray, shape (stores,), > 0, of mean 1. [a]
+    items : ndarray, shape (items,), > 0, pieces a day in a store of level 1. [b]
+    """
+
+    levels: Array
+    items: Array
+
+    @property
+    def rates(self) -> Array:
+        """Pieces a day, a_i b_k. Shape (stores, items)."""
+        return np.asarray(self.levels[:, None] * self.items)
+
+
+def chain_demand_steps(
+    store: NDArray[np.int64], item: NDArray[np.int64], sold: Array, out: NDArray[np.bool_]
+) -> Iterator[ChainDemand]:
+    """EM for ``fit_chain_demand``: yields the demand after each step."""
+    shape = (int(store.max()) + 1, int(item.max()) + 1)
+    # A day that began without stock says nothing of demand: it is no day of observation.
+    watched = ~out | (sold > 0)
+    days, seen = np.zeros(shape), np.zeros(shape)
+    np.add.at(days, (store[watched], item[watched]), 1.0)
+    np.add.at(seen, (store[~out], item[~out]), sold[~out])
+    event = out & (sold > 0)
+    at, least = (store[event], item[event]), sold[event]
+    levels, items = np.ones(shape[0]), (seen.sum(axis=0) + least.sum() / shape[1]) / days.sum(0)
+    while True:
+        now = levels[at[0]] * items[at[1]]
+        more, enough = gammainc(np.maximum(least - 1, 1), now), gammainc(least, now)
+        hidden = now * np.where(least > 1, more, 1.0) / np.maximum(enough, 1e-280)
+        total = seen.copy()
+        np.add.at(total, at, np.where(enough > 1e-280, np.maximum(hidden, least), least))
+        levels = total.sum(axis=1) / (days @ items)
+        levels /= levels.mean()
+        items = total.sum(axis=0) / (levels @ days)
+        yield ChainDemand(levels=levels, items=items)
+
+
+def fit_chain_demand(
+    store: ArrayLike,
+    item: ArrayLike,
+    sold: ArrayLike,
+    out: ArrayLike,
+    *,
+    tolerance: float = 1e-9,
+    most_steps: int = 20_000,
+) -> Fit[ChainDemand]:
+    """Demand behind stock-outs over a chain, where one store's size sells too little to be fitted alone.
+
+    A day that sold out hides demand of at least what was sold (as ``poisson_demand_steps``); a
+    day that began empty is left out. Stores share the items' rates, so that a store which ran
+    out early is judged by how the item did elsewhere.
+
+    Parameters
+    ----------
+    store, item : whole numbers from 0, one a row; an item is one size of one SKU
+    sold : pieces that day, whole
+    out : whether stock ran out that day
+
+    Returns
+    -------
+    Fit whose ``stderr`` holds ``"level"``: the relative error of all demand together, by the
+    observed information; it takes demand for Poisson, so bunched demand is less sure.
+
+    Raises
+    ------
+    ValueError
+        A store or an item without a day with stock, or one that never sold.
+    NotConverged
+        Still moving after ``most_steps``.
+
+    Examples
+    --------
+    >>> fit = fit_chain_demand([0, 0, 1, 1], [0, 0, 0, 0], [2, 1, 4, 5], [False, False, False, False])
+    >>> fit.model.levels.tolist(), fit.model.items.tolist()
+    ([0.5, 1.5], [3.0])
+    """
+    where, what = np.asarray(store, np.int64), np.asarray(item, np.int64)
+    units, shut = np.asarray(sold, float), np.asarray(out, bool)
+    if not where.shape == what.shape == units.shape == shut.shape or where.ndim != 1:
+        raise ValueError(
+            f"fit_chain_demand: four columns of one length wanted, got {where.shape}, {what.shape}, "
+            f"{units.shape}, {shut.shape}"
+        )
+    if not ((units >= 0) & (units == np.round(units))).all():
+        raise ValueError("fit_chain_demand: sold must be whole numbers >= 0")
+    for name, key in (("store", where), ("item", what)):
+        for quantity, weight in (("day with stock", ~shut | (units > 0)), ("sale", units)):
+            none = np.flatnonzero(np.bincount(key, weights=weight) == 0)
+            if none.size:
+                raise ValueError(
+                    f"fit_chain_demand: {name} {none[0]} has no {quantity}: nothing says what its demand is; leave it out"
+                )
+    if shut.all():
+        raise ValueError(
+            "fit_chain_demand: every day sold out: nothing bounds demand; watch days with stock left"
+        )
+    before = np.array([np.inf])
+    for step, model in enumerate(chain_demand_steps(where, what, units, shut)):
+        now = np.concatenate([model.levels, model.items])
+        if now.shape == before.shape and np.all(np.abs(now - before) <= tolerance * now):
+            break
+        if step >= most_steps:
+            raise NotConverged(f"fit_chain_demand: still moving after {most_steps} steps")
+        before = now
+    rate = model.rates[where, what]
+
+    def likelihood(scale: float) -> float:
+        return float(_log_likelihood(units[:, None], shut[:, None], rate * scale).sum())
+
+    step_size = 1e-3
+    centre = likelihood(1.0)
+    bend = (likelihood(1 + step_size) - 2 * centre + likelihood(1 - step_size)) / step_size**2
+    return Fit(
+        model=model,
+        stderr={"level": float((-bend) ** -0.5) if bend < 0 else float("nan")},
+        log_likelihood=centre,
+        n=units.size,
+    )
 
 
 def fit_normal_demand(

@@ -12,7 +12,7 @@ sealed ratings of one encounter count the bad ones as two catches count fish (Li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -164,15 +164,29 @@ class Standing:
         """Posterior standard deviation of each effect. Shape (doctors,)."""
         return np.sqrt(np.diag(self.covariance))
 
+    def ranks(self, rng: np.random.Generator, *, draws: int = 2000) -> Array:
+        """Each doctor's rank, 1 the best, in draws of the posterior. Shape (draws, doctors)."""
+        root = np.linalg.cholesky(self.covariance + 1e-12 * np.eye(self.effect.size))
+        sample = self.effect + rng.standard_normal((draws, self.effect.size)) @ root.T
+        return np.asarray(1.0 + np.argsort(np.argsort(-sample, axis=1), axis=1))
+
     def rank_interval(
         self, rng: np.random.Generator, *, level: float = 0.90, draws: int = 2000
     ) -> tuple[Array, Array]:
-        """Each doctor's rank, 1 the best: the middle ``level`` of its posterior. Shape (doctors,)."""
-        root = np.linalg.cholesky(self.covariance + 1e-12 * np.eye(self.effect.size))
-        sample = self.effect + rng.standard_normal((draws, self.effect.size)) @ root.T
-        rank = 1 + np.argsort(np.argsort(-sample, axis=1), axis=1)
+        """Each doctor's rank: the middle ``level`` of its posterior. Shape (doctors,)."""
+        rank = self.ranks(rng, draws=draws)
         low, high = np.quantile(rank, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return low, high
+
+    def league(self, rng: np.random.Generator, *, draws: int = 2000) -> Array:
+        """Ranks from the likely best to the likely worst: the mean rank first, then draws.
+
+        Shape (doctors, draws + 1).
+        """
+        rank = self.ranks(rng, draws=draws)
+        mean = rank.mean(axis=0)
+        order = np.argsort(mean, kind="stable")
+        return np.column_stack([mean[order], rank[:, order].T])
 
 
 def predict_doctors(
@@ -546,6 +560,52 @@ def response_shares(knowns: ArrayLike, coefficients: ArrayLike) -> Array:
     """Chance to answer of each row of ``knowns``. Shape (encounters,)."""
     b = np.asarray(coefficients, float)
     return np.asarray(1 / (1 + np.exp(-(b[0] + np.asarray(knowns, float) @ b[1:]))))
+
+
+# Of encounters in the generated log: a share is of the elderly, who rate half as often as the
+# mean and meet more bad ones; the others make up for it.
+_ELDERLY, _ELDERLY_ANSWER, _ELDERLY_BAD = 0.4, 0.5, 1.75
+
+
+def synthetic_exchanges(
+    one: Exchange, encounters: int, rng: np.random.Generator, *, response_share: float
+) -> dict[str, Array]:
+    """A log of mutual ratings, a third of it in each order, in which the elderly rate less.
+
+    Parameters
+    ----------
+    one : the law of an encounter; ``bad_share`` is the mean over young and old
+    encounters : how many
+    response_share : share of encounters that both sides rate, in (0, 0.75]
+
+    Returns
+    -------
+    dict of ``order``, ``patient_bad``, ``doctor_bad`` (nan where silent) and ``knowns``, shape
+    (encounters, 1): whether elderly
+    """
+    if not 0 < response_share <= 0.75:
+        raise ValueError(
+            f"synthetic_exchanges: response_share={response_share} must be at most 0.75"
+        )
+    elderly = rng.random(encounters) < _ELDERLY
+    order = rng.integers(0, 3, encounters)
+
+    def scaled(times: float) -> Array:
+        return np.where(elderly, times, (1 - _ELDERLY * times) / (1 - _ELDERLY))
+
+    answers = rng.random(encounters) < response_share * scaled(_ELDERLY_ANSWER)
+    bad = np.minimum(float(np.asarray(one.bad_share)) * scaled(_ELDERLY_BAD), 1.0)
+    patient, doctor = np.full(encounters, np.nan), np.full(encounters, np.nan)
+    for share in np.unique(bad):
+        rows = bad == share
+        patient[rows], doctor[rows] = replace(one, bad_share=share).simulate(order[rows], rng)
+    patient[~answers] = doctor[~answers] = np.nan
+    return {
+        "order": order,
+        "patient_bad": patient,
+        "doctor_bad": doctor,
+        "knowns": elderly[:, None].astype(float),
+    }
 
 
 def _solve(tables: list[Array]) -> dict[str, Any]:

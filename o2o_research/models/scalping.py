@@ -716,7 +716,7 @@ class Contest:
         Loss a thousand accounts: 1000 (c_b (1 - pi) level + c_m pi left). The arrays' first
         entry is played in the pooled world and every other in one of the worlds in turn, so
         that the spread of the answers holds the simulation's error too; ``world`` plays all in
-        that one.
+        that one, -1 in the pooled one.
         """
         margin = np.atleast_1d(np.asarray(scalper.margin, float))
         share, block, catch, cost = (
@@ -730,12 +730,12 @@ class Contest:
         which = np.arange(size) % len(self.worlds) if world is None else np.full(size, world)
         kept = np.zeros((self.levels.size + 1, size))
         caught = np.zeros_like(kept)
-        games = [(number, adapted) for number, adapted in enumerate(self.worlds)]
         if world is None:
             which[0] = -1
-            games.append((-1, self.pooled))
-        for number, adapted in games:
+        for number, adapted in ((-1, self.pooled), *enumerate(self.worlds)):
             mine = which == number
+            if not mine.any():
+                continue
             one = Scalper(margin=margin[mine], account_cost=cost[mine])
             kept[:, mine], caught[:, mine] = adapted.kept_share(one), adapted.caught_share(one)
         blocked = np.append(self.levels, self.rule_level)[:, None]

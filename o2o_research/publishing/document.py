@@ -7,6 +7,7 @@ a class of its own: ``chart`` for a figure, ``contents`` for the table of conten
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -18,7 +19,7 @@ from o2o_research import __version__, cases, narrative
 from o2o_research.errors import PublishError
 from o2o_research.evidence import Evidence, Origin, bibliography, evidence
 from o2o_research.narrative import VERDICT_NAMES, Finding, Record
-from o2o_research.publishing import contents, figures, fonts, pandoc
+from o2o_research.publishing import agreement, contents, figures, fonts, pandoc
 from o2o_research.publishing.contents import PROSE, Item
 from o2o_research.publishing.pandoc import (
     LINE_BREAK,
@@ -82,10 +83,15 @@ def compose(notebook: Any, language: Language) -> Document:
     Raises
     ------
     PublishError
-        The notebook is not whole, a link leads nowhere, or a character cannot be drawn.
+        The notebook is not whole, its languages disagree, a link leads nowhere, or a character
+        cannot be drawn.
     """
     record = contents.record(notebook)
-    return _Composer(record, language, list(contents.items(notebook, language))).compose()
+    lineage = notebook.metadata.get("o2o", {}).get("lineage", {})
+    items = list(contents.items(notebook, language))
+    document = _Composer(record, language, items, lineage).compose()
+    agreement.check(notebook, record)
+    return document
 
 
 @dataclass
@@ -95,6 +101,7 @@ class _Composer:
     record: Record
     language: Language
     items: list[Item]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
     charts: dict[str, Chart] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
@@ -129,7 +136,12 @@ class _Composer:
         body = [
             block for item, part in parsed if not item.summary for block in self._show(item, part)
         ]
-        appendices = [*self._findings(), *self._parameters(), *self._sources()]
+        appendices = [
+            *self._findings(),
+            *self._parameters(),
+            *self._lineage(),
+            *self._sources(),
+        ]
         after = [*body, *appendices, self._appendix("reading"), *reading]
         front, after = self._keyed(front), self._keyed(after)
         sections = [
@@ -350,9 +362,10 @@ class _Composer:
     def _findings(self) -> Nodes:
         rows = []
         for name, finding in self.record.findings.items():
+            origin = link([text("→")], f"#l-{name}", "back", title=self.word("lineage"))
             rows.append(
                 [
-                    self._row_name(f"f-{name}"),
+                    [*self._row_name(f"f-{name}"), *([SPACE, origin] if self._traced else [])],
                     [text(finding.term.format(finding.value, self.language))],
                     [text(self._interval(finding) or "—")],
                     [text(self.word(f"basis {finding.basis}"))],
@@ -405,6 +418,67 @@ class _Composer:
             para([text(self.word("parameters intro"))]),
             table(head, rows, "lrrl", [0.28, 0.15, 0.18, 0.39], classes=["rows"]),
         ]
+
+    @property
+    def _traced(self) -> bool:
+        """Whether it is known where every finding comes from."""
+        return set(self.record.findings) <= set(self.lineage.get("findings", ()))
+
+    def _lineage(self) -> Nodes:
+        """Where each finding comes from: its cell, its methods, the parameters that move it."""
+        if not self._traced:
+            return []
+        rows = []
+        for name, finding in self.record.findings.items():
+            made = self.lineage["findings"][name]
+            moved = [key for key in made["moves"] if key in self.record.parameters]
+            rows.append(
+                [
+                    [
+                        span(
+                            [link([text(finding.term.name(self.language))], f"#f-{name}")],
+                            "made",
+                            key=f"l-{name}",
+                        ),
+                        LINE_BREAK,
+                        span([code(made["cell"])], "key"),
+                    ],
+                    self._methods(made["methods"]) or [text(self.word("own cell"))],
+                    sentence(
+                        [
+                            [link([text(term(key).name(self.language))], f"#p-{key}")]
+                            for key in moved
+                        ],
+                        self.word("comma"),
+                    )
+                    or [text(self.word("no parameter"))],
+                ]
+            )
+        head = [[text(self.word(key))] for key in ("made in", "made by", "moved by")]
+        return [
+            self._appendix("lineage"),
+            para([text(self.word("lineage intro"))]),
+            table(head, rows, "lll", [0.24, 0.34, 0.42], classes=["rows"]),
+        ]
+
+    def _methods(self, methods: Sequence[str]) -> Nodes:
+        """Each method with the published work that it names, a line each."""
+        lines: list[Nodes] = []
+        for method in methods:
+            shown = method.removeprefix("studies.")
+            # A long name is broken before its last part: a column is narrow.
+            head, dot, last = shown.rpartition(".")
+            parts = [head + dot, last] if len(shown) > 28 and head else [shown]
+            line: Nodes = []
+            for part in parts:
+                line += [LINE_BREAK] * bool(line) + [span([code(part)], "key")]
+            for cited in self.lineage["methods"][method]["references"]:
+                line += [SPACE, span([text(f"({cited})")], "reference", lang="en")]
+            lines.append(line)
+        found: Nodes = []
+        for line in lines:
+            found += [LINE_BREAK] * bool(found) + line
+        return found
 
     def _row_name(self, key: str) -> Nodes:
         """A row's name under its anchor, with its key and its note."""

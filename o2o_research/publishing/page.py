@@ -33,6 +33,7 @@ def render(document: Document, beside: dict[tuple[Language, str], str]) -> bytes
         others=_others(document, beside),
         body=_tidy(body),
         live=_live(document) if document.charts else "",
+        place=template("place.js"),
     )
     return page.encode()
 

@@ -29,6 +29,20 @@ _WORDS: dict[str, tuple[str, str]] = {
     "appendix": ("附录 {0} {1}", "Appendix {0}. {1}"),
     "findings": ("全部结果", "All findings"),
     "parameters": ("参数与来源", "Parameters and their origins"),
+    "lineage": ("每个数字的来历", "Where each number comes from"),
+    "lineage intro": (
+        "下表说明每个结果由笔记本的哪个单元、用哪个模型方法算出，以及取决于哪些参数。参数由试算得出：逐一移到合理范围的两端"
+        "（没有范围的上下各移一成），结果有变化的列入，影响大的在前。",
+        "The notebook cell that makes each result, the model method that computes it, and the parameters that "
+        "move it. These were found by running: each parameter alone was moved to both ends of its plausible range "
+        "(or a tenth either way), and whatever moved the result is listed, strongest first.",
+    ),
+    "made in": ("结果与所在单元", "Result and its cell"),
+    "made by": ("模型方法与文献", "Model method and its source"),
+    "moved by": ("取决于", "Depends on"),
+    "own cell": ("在单元中直接算出", "computed in the cell itself"),
+    "no parameter": ("不随任何参数变化", "no parameter moves it"),
+    "comma": ("、", ", "),
     "sources": ("引用文献", "Sources"),
     "reading": ("区间的含义与重现方法", "Reading the intervals, and reproducing this report"),
     "findings intro": (
@@ -59,6 +73,100 @@ _WORDS: dict[str, tuple[str, str]] = {
     "table box": ("表格，可横向滚动", "table, scrolls sideways"),
     "number title": ("{name}：{value}", "{name}: {value}"),
     "number interval": ("，90% 区间 {0}", ", 90% interval {0}"),
+    "threshold": ("门槛", "threshold"),
+    "strip <": (
+        "区间图：{0}为 {1}{2}；门槛 {3}，低于门槛则论点成立。",
+        "Interval chart: {0} is {1}{2}; threshold {3}, below which the claim holds.",
+    ),
+    "strip >": (
+        "区间图：{0}为 {1}{2}；门槛 {3}，高于门槛则论点成立。",
+        "Interval chart: {0} is {1}{2}; threshold {3}, above which the claim holds.",
+    ),
+    "site": ("线上线下研究", "O2O research"),
+    "site title": (
+        "2014 年的线上线下生意：五个行业的账",
+        "Online to offline in China, 2014: five trades, counted",
+    ),
+    "site lead": (
+        "五篇 2014 年的文章用文字论证线上线下融合（O2O）该怎么做。这里把它们的论点逐一算成数字：每个数字带区间，每个判断有事先写明的规则，"
+        "并都能追到算出它的单元、模型、参数和来源。",
+        "Five articles of 2014 argued in words how online and offline should meet. Here their claims are worked out in "
+        "numbers: each with its interval, each verdict by a rule stated first, and all of them traceable to the cell, "
+        "model, parameters and sources they come from.",
+    ),
+    "page index": ("案例", "Cases"),
+    "page claims": ("论点", "Claims"),
+    "page parameters": ("参数", "Parameters"),
+    "page evidence": ("证据", "Evidence"),
+    "page downloads": ("下载", "Downloads"),
+    "page search": ("搜索", "Search"),
+    "bar": ("站点导航", "Site"),
+    "claims lead": (
+        "五篇文章的全部论点、判断和关键数字。数字的链接通向它的来历，论点编号通向报告原文。",
+        "All claims of the articles, the verdicts on them and the numbers that decide. A number leads to where it comes "
+        "from, a claim's key to the report.",
+    ),
+    "parameters lead": (
+        "全部案例的参数：取值、合理范围、来源，以及它能改变多少个结果。",
+        "The parameters of all cases: value, plausible range, origin, and how many results each one moves.",
+    ),
+    "evidence lead": (
+        "文章写了什么，以及报告引用的公开文献。",
+        "What the articles report, and the published work that the reports cite.",
+    ),
+    "downloads lead": (
+        "PDF、全部结果（JSON）、每个数字的来历（JSON），以及每张图背后的数据（CSV）。",
+        "PDFs, all findings (JSON), where each number comes from (JSON), and the data behind each chart (CSV).",
+    ),
+    "search lead": (
+        "在全部报告、结果、参数、论点和文献中查找。多个词用空格隔开，须同时出现。",
+        "Looks through all reports, results, parameters, claims and sources. Several words must all be there.",
+    ),
+    "numbers title": ("{0}：每个数字的来历", "{0}: where each number comes from"),
+    "numbers lead": (
+        "逐个结果列出：含义、数值与区间、算出它的单元与语句、模型方法及文献、取决于哪些参数以及各自的来源。",
+        "Result by result: meaning, value and interval, the cell and statement that made it, the model method and its "
+        "source, the parameters that move it and where each of them comes from.",
+    ),
+    "case": ("案例", "Case"),
+    "all": ("全部", "all"),
+    "words": ("包含文字", "Contains"),
+    "sort": ("类别", "Kind"),
+    "shown": ("显示 {0} 条，共 {1} 条", "{0} of {1} shown"),
+    "read report": ("阅读报告", "Read the report"),
+    "numbers": ("数字的来历", "Where its numbers come from"),
+    "findings json": ("全部结果", "All findings"),
+    "lineage json": ("数字的来历", "Lineage of the numbers"),
+    "report pdf zh": ("报告 PDF（中文）", "Report, PDF (Chinese)"),
+    "report pdf en": ("报告 PDF（英文）", "Report, PDF (English)"),
+    "chart csv": ("图表数据", "Chart data"),
+    "test": ("检验规则", "Test"),
+    "below": ("低于 {0}", "below {0}"),
+    "above": ("高于 {0}", "above {0}"),
+    "meaning": ("含义", "Meaning"),
+    "unit": ("单位", "Unit"),
+    "cell": ("单元", "Cell"),
+    "statement": ("语句", "Statement"),
+    "method": ("模型方法", "Model method"),
+    "used": ("正文首次出现", "First used"),
+    "to report": ("在报告中查看", "see it in the report"),
+    "decides claim": ("决定论点", "Decides claim"),
+    "derivation": ("推导见 {0}", "derived in {0}"),
+    "moved to": ("移到 → 结果变为", "Moved to → result becomes"),
+    "moves": ("影响的结果", "Results it moves"),
+    "moves count": ("{0} 个", "{0}"),
+    "facts": ("文章所载事实", "What the article reports"),
+    "fact": ("事实", "Fact"),
+    "figure": ("数值", "Figure"),
+    "cited in": ("引用于", "cited in"),
+    "section": ("报告章节", "report section"),
+    "result": ("结果", "result"),
+    "parameter": ("参数", "parameter"),
+    "one source": ("文献", "source"),
+    "untraced": (
+        "这个案例的来历尚未试算：执行 o2o lineage {0}。",
+        "Where these numbers come from has not been found yet: run o2o lineage {0}.",
+    ),
     "date": ("{0.year} 年 {0.month} 月 {0.day} 日", "{0.day} {month} {0.year}"),
     "about": (
         "所评文章：《{title}》，{author}，{outlet}，{date}。本报告用可复算的模型检验其论点。",

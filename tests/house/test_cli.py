@@ -11,6 +11,8 @@ import yaml
 from o2o_research import cases, cli
 from o2o_research.errors import RunError
 
+from .conftest import set_body
+
 
 def call(
     *arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -112,14 +114,13 @@ def test_something_that_ran_and_failed_is_status_1(o2o, monkeypatch: pytest.Monk
 
 
 def test_a_report_that_fails_names_how_to_run_just_that(
-    o2o, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
-    def fail(*args: object, **kwargs: object) -> None:
-        raise RunError("no")
-
-    monkeypatch.setattr("o2o_research.execution.run", fail)
+    o2o,  # type: ignore[no-untyped-def]
+    tiny_home: Path,
+) -> None:
+    set_body(tiny_home, "1 / 0")
     status, text = o2o("report")
     assert status == 1
+    assert "ZeroDivisionError" in text
     assert "o2o run restaurants" in text
 
 

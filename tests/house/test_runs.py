@@ -44,6 +44,7 @@ def test_a_run_is_one_whole_folder_and_the_same_input_gives_the_same_bytes(
     assert leftovers(out / "a") == [
         "findings.json",
         "manifest.json",
+        "published.json",
         "restaurants.ipynb",
         "run.json",
     ]
@@ -71,7 +72,7 @@ def test_a_changed_cell_changes_the_code_hash(tiny_home: Path) -> None:
     ("body", "state", "why"),
     [
         ("1 / 0", "failed", "ZeroDivisionError"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "killed", "the kernel died"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "killed", "SIGKILL"),
     ],
 )
 def test_a_failed_run_never_looks_finished(
@@ -87,8 +88,9 @@ def test_a_failed_run_never_looks_finished(
     failed = tmp_path / "mine.failed"
     assert json.loads((failed / "run.json").read_text())["state"] == state
     assert not (failed / "findings.json").exists()
-    # A kernel that died takes its notebook along; one that failed leaves the cell that did.
-    assert (failed / "restaurants.ipynb").is_file() == (state == "failed")
+    # What is needed to see why: the cell, and the notebook up to it.
+    assert json.loads((failed / "run.json").read_text())["cell"]["id"] == "body"
+    assert (failed / "restaurants.ipynb").is_file()
 
 
 @pytest.mark.usefixtures("quick")

@@ -13,6 +13,7 @@ from o2o_research.models.booking import (
     fill_sessions,
     fit_no_show,
     lead_time_knowns,
+    probability_draws,
     session_costs,
     synthetic_appointments,
 )
@@ -187,14 +188,23 @@ def test_session_costs_count_empty_places_and_patients_too_many():
 
 
 def test_generated_appointments_have_the_stated_leads_and_law():
-    truth = NoShow(intercept=-1.0, slopes=np.array([-1.5, 0.1]))
-    rng = np.random.default_rng(5)
-    lead, missed = synthetic_appointments(60_000, truth, rng, same_day_share=0.35, mean_lead=15.0)
+    law = {"no_show_share": 0.144, "same_day_effect": -1.5, "lead_effect": 0.2}
+    leads = {"same_day_share": 0.35, "mean_lead": 15.0}
+    made = synthetic_appointments(60_000, np.random.default_rng(5), **law, **leads)
+    lead, missed = made["lead_days"], made["missed"]
     assert (lead == 0).mean() == pytest.approx(0.35, abs=0.01)
     assert lead[lead > 0].mean() == pytest.approx(15.0, rel=0.03)
-    fit = fit_no_show(lead_time_knowns(lead), missed)
-    for k in range(2):
-        assert abs(fit.model.slopes[k] - truth.slopes[k]) < 4 * fit.stderr[f"slope_{k}"]
+    assert missed.mean() == pytest.approx(0.144, abs=0.006)
+    assert (np.diff(made["visit_day"]) >= 0).all()
+    knowns = lead_time_knowns(lead)
+    fit = fit_no_show(knowns, missed)
+    for k, effect in enumerate((-1.5, 0.2)):
+        assert abs(fit.model.slopes[k] - effect) < 4 * fit.stderr[f"slope_{k}"]
+    # The band of the constant is that of its standard error.
+    draws = probability_draws(fit, np.zeros((1, 2)), 4000, np.random.default_rng(1))
+    logit = np.log(draws / (1 - draws))[0]
+    assert logit[0] == pytest.approx(fit.model.intercept)
+    assert logit[1:].std() == pytest.approx(fit.stderr["intercept"], rel=0.05)
 
 
 def test_overbooking_by_lead_time_saves_on_real_appointments_out_of_time(no_shows):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_ind
 
-from o2o_research.models.cannibalisation import OnlineShop, exposure_effect
+from o2o_research.models.cannibalisation import ExposureTrial, OnlineShop, exposure_effect
 
 SHOP = {
     "daily_orders": 50.0, "ticket": 200.0, "promotion_days": 20.0, "promotion_multiple": 6.0,
@@ -125,3 +125,52 @@ def test_bad_shops_are_refused_by_name() -> None:
         OnlineShop(**(SHOP | {"moved_share": 1.4}))
     with pytest.raises(ValueError, match="1 exposed and 3 held-out"):
         exposure_effect([1, 0, 0, 0], np.ones(4), np.ones(4))
+
+
+PLAN = {
+    "buyers_share": 0.1, "ticket": 200.0, "moved_share": 0.4, "store_spending": 100.0,
+    "store_variation": 1.5, "foreseen_share": 0.5,
+}  # fmt: skip
+
+
+def test_a_planned_trial_errs_as_much_as_it_says_and_buyers_mislead() -> None:
+    rng, plan = np.random.default_rng(31), ExposureTrial(**PLAN)
+    found, held, naive, trials = [], 0, [], 150
+    for _ in range(trials):
+        people = plan.draw(20_000, rng)
+        effect = exposure_effect(
+            people["exposed"], people["online"], people["store"], earlier=people["earlier"]
+        )
+        found.append(effect.moved_share)
+        held += effect.moved_low <= 0.4 <= effect.moved_high
+        buyer = people["online"] > 0
+        naive.append((people["store"][~buyer].mean() - people["store"][buyer].mean()) / 200)
+    stderr = float(plan.moved_stderr(20_000))
+    assert np.mean(found) == pytest.approx(0.4, abs=4 * stderr / np.sqrt(trials))
+    assert np.std(found) == pytest.approx(stderr, rel=4 / np.sqrt(2 * trials))
+    assert abs(held / trials - 0.9) < 3 * np.sqrt(0.09 / trials)
+    assert max(naive) < 0.1  # buyers spend more anyway
+
+
+def test_the_customers_a_trial_needs_bring_the_error_asked_for() -> None:
+    plan = ExposureTrial(**PLAN)
+    n = plan.customers_for(0.05)
+    assert 1.6448536 * float(plan.moved_stderr(n)) == pytest.approx(0.05, rel=1e-6)
+    uneven = ExposureTrial(**PLAN, shown_share=0.9)
+    assert float(uneven.customers_for(0.05)) == pytest.approx(float(n) * 0.25 / 0.09)
+
+
+def test_drawn_customers_spend_what_the_plan_says() -> None:
+    people = ExposureTrial(**PLAN).draw(300_000, np.random.default_rng(32))
+    hidden = people["exposed"] == 0
+    assert people["earlier"].mean() == pytest.approx(100, rel=0.02)
+    assert people["store"][hidden].std() == pytest.approx(150, rel=0.03)
+    both = np.corrcoef(people["store"][hidden], people["earlier"][hidden])[0, 1]
+    assert both**2 == pytest.approx(0.5, abs=0.02)
+    assert not people["online"][hidden].any()
+    assert people["online"][~hidden].mean() == pytest.approx(20, rel=0.03)
+
+
+def test_a_trial_outside_its_domain_is_refused() -> None:
+    with pytest.raises(ValueError, match="foreseen_share=1 must lie in"):
+        ExposureTrial(**(PLAN | {"foreseen_share": 1}))

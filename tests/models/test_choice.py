@@ -345,7 +345,7 @@ def test_the_order_of_rows_does_not_matter():
 def market(**changes):
     given = {
         "worth": 900.0, "taste_spread": 200.0, "waiting_cost": 8.0, "trial_worth": 60.0,
-        "service_worth": 40.0, "store_dissimilarity": 0.6, "coverage_share": 0.5, "store_bound_share": 0.0,
+        "service_worth": 40.0, "dissimilarity": 0.6, "coverage_share": 0.5, "store_bound_share": 0.0,
         "price": np.array([798.0, 848.0, 898.0]), "waiting": np.array([7.0, 0.0, 0.0]),
         "trial": np.array([0.0, 0.5, 1.0]), "service": np.array([0.2, 0.6, 1.0]),
     }  # fmt: skip
@@ -354,7 +354,7 @@ def market(**changes):
 
 def test_channel_shares_are_those_of_simulated_prospects():
     # With the stores unrelated the unseen parts are independent Gumbels.
-    here = market(store_dissimilarity=1.0, coverage_share=1.0)
+    here = market(dissimilarity=1.0, coverage_share=1.0)
     rng = np.random.default_rng(2)
     utility = np.concatenate([[0.0], here.utility]) + rng.gumbel(size=(200_000, 4))
     seen = np.bincount(utility.argmax(axis=1), minlength=4)[1:] / 200_000
@@ -377,7 +377,7 @@ def test_stores_never_harm_buyers_and_never_add_more_than_they_sell(
     cover, width, worth, trial, wait
 ):
     here = market(
-        coverage_share=cover, store_dissimilarity=width, worth=worth, trial_worth=trial, waiting_cost=wait
+        coverage_share=cover, dissimilarity=width, worth=worth, trial_worth=trial, waiting_cost=wait
     )  # fmt: skip
     assert here.network_welfare >= 0
     assert 0 <= here.network_share <= here.shares()[1:].sum() + 1e-12

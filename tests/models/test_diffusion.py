@@ -373,6 +373,10 @@ def test_a_launch_without_sales_in_some_periods_is_fitted():
         (lambda: fit_bass(np.ones((2, 6))), r"shape \(2, 6\)"),
         (lambda: fit_generalised_bass(np.ones(9)), "price, advertising or both"),
         (lambda: fit_generalised_bass(np.ones(9), price=np.ones(9)), "price never moves"),
+        (
+            lambda: fit_generalised_bass(np.ones(9), price=0.95 ** np.arange(1, 10)),
+            "cannot be told from a faster clock",
+        ),
         (lambda: fit_generalised_bass(np.ones(9), price=np.ones(8)), r"price must have shape \(9,\)"),
         (lambda: fit_generalised_bass(np.ones(3), price=[1, 0, 1]), "period 2 has 0"),
         (

@@ -15,6 +15,9 @@ from o2o_research.models.inventory import (
     SizePool,
     Transshipment,
     best_stock,
+    chain_demand_steps,
+    filled_profit,
+    fit_chain_demand,
     fit_normal_demand,
     fit_poisson_demand,
     normal_loss,
@@ -284,7 +287,104 @@ def test_normal_loss_is_the_integral_of_the_tail(z: float) -> None:
     assert float(normal_loss(z)) == pytest.approx(np.trapezoid(norm.sf(grid), grid), abs=1e-6)
 
 
+def shelves(
+    rng: np.random.Generator, levels: np.ndarray, items: np.ndarray, days: int, cover: float
+) -> tuple[np.ndarray, ...]:
+    """Rows of stores that sell one delivery down: store, item, sold, out."""
+    stock = np.ceil(cover * days * levels[:, None] * items + 0.5).astype(int)
+    rows = []
+    for _ in range(days):
+        sold = np.minimum(rng.poisson(levels[:, None] * items), stock)
+        rows.append((sold, sold >= stock))
+        stock = stock - sold
+    sold, out = (np.stack(part).ravel() for part in zip(*rows, strict=True))
+    _, store, item = np.indices((days, levels.size, items.size))
+    return store.ravel(), item.ravel(), sold, out
+
+
+def test_a_chains_hidden_demand_comes_back_as_surely_as_it_says() -> None:
+    rng = np.random.default_rng(14)
+    levels, items = rng.gamma(4, 0.25, 12), rng.gamma(2, 0.04, 15)
+    truth = levels.sum() * items.sum()
+    misses, naive = [], []
+    for _ in range(60):
+        store, item, sold, out = shelves(rng, levels, items, 50, 1.1)
+        fit = fit_chain_demand(store, item, sold, out)
+        misses.append((fit.model.rates.sum() / truth - 1) / fit.stderr["level"])
+        naive.append(sold.sum() / 50 / truth - 1)
+    assert abs(np.mean(misses)) < 4 / np.sqrt(60)
+    assert np.std(misses) == pytest.approx(1, abs=4 / np.sqrt(120))
+    assert np.mean(naive) < -0.04  # sales taken for demand
+
+
+def test_without_stockouts_a_chains_rates_are_its_margins() -> None:
+    sold = np.array([[3, 1, 2], [6, 0, 5]])
+    store, item = np.indices(sold.shape)
+    fit = fit_chain_demand(store.ravel(), item.ravel(), sold.ravel(), np.zeros(6, bool))
+    assert fit.model.rates == pytest.approx(np.outer(sold.sum(1), sold.sum(0)) / sold.sum())
+    assert fit.stderr["level"] == pytest.approx(sold.sum() ** -0.5, rel=1e-4)
+
+
+def test_one_store_of_the_chain_is_the_item_fitted_alone() -> None:
+    rng = np.random.default_rng(15)
+    demand = rng.poisson(1.5, 200)
+    sold, out = np.minimum(demand, 2), demand >= 2
+    alone, _ = fit_poisson_demand(sold, out)
+    zero = np.zeros(200, int)
+    chain = fit_chain_demand(zero, zero, sold, out, tolerance=1e-12)
+    assert chain.model.items[0] == pytest.approx(float(alone), rel=1e-6)
+
+
+def test_each_step_for_a_chain_raises_its_likelihood_to_a_maximum() -> None:
+    rng = np.random.default_rng(16)
+    store, item, sold, out = shelves(rng, np.array([0.5, 1.5]), np.array([0.3, 0.8, 0.1]), 40, 0.8)
+    watched = ~out | (sold > 0)
+
+    def likelihood(rates: np.ndarray) -> float:
+        now = rates[store, item][watched]
+        s, o = sold[watched], out[watched]
+        return float(np.where(o, poisson.logsf(s - 1, now), poisson.logpmf(s, now)).sum())
+
+    steps = chain_demand_steps(store, item, sold.astype(float), out)
+    climbed = [likelihood(next(steps).rates) for _ in range(60)]
+    assert (np.diff(climbed) > -1e-9).all()
+    model = fit_chain_demand(store, item, sold, out).model
+    best = likelihood(model.rates)
+    for where in range(3):
+        for factor in (0.97, 1.03):
+            items = model.items * np.where(np.arange(3) == where, factor, 1)
+            assert likelihood(model.levels[:, None] * items) < best
+
+
+def test_a_chain_of_demand_does_not_mind_the_order_of_its_rows() -> None:
+    rng = np.random.default_rng(17)
+    rows = shelves(rng, np.array([0.5, 1.5]), np.array([0.3, 0.8]), 30, 0.8)
+    order = rng.permutation(rows[0].size)
+    plain, mixed = fit_chain_demand(*rows), fit_chain_demand(*(row[order] for row in rows))
+    assert mixed.model.rates == pytest.approx(plain.model.rates, rel=1e-7)
+
+
+@pytest.mark.parametrize("transfer", [0.0, 5.0, 30.0])
+def test_the_linear_program_earns_what_filling_its_stock_earns(transfer: float) -> None:
+    rng = np.random.default_rng(18)
+    demand = rng.poisson([4, 9, 14], (60, 3)).astype(float)
+    terms = {"price": 40.0, "cost": 20.0, "salvage": 10.0}
+    stock, profit = best_stock(demand, transfer=transfer, **terms)
+    own = filled_profit(stock, demand, demand, transfer=transfer, **terms)
+    assert own.mean() == pytest.approx(profit)
+    fewer = filled_profit(stock, demand, np.zeros_like(demand), transfer=transfer, **terms)
+    assert (fewer <= own + 1e-9).all()
+
+
 def test_bad_inventories_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="item 1 has no sale"):
+        fit_chain_demand([0, 0], [0, 1], [1, 0], [False, False])
+    with pytest.raises(ValueError, match="every day sold out"):
+        fit_chain_demand([0], [0], [1], [True])
+    with pytest.raises(ValueError, match=r"willing must lie in \[0, demand\]"):
+        filled_profit([1], [[1.0]], [[2.0]], price=4, cost=2, salvage=1, transfer=1)
+    with pytest.raises(ValueError, match=r"transfer=4 must lie in \[0, 3\]"):
+        filled_profit([1], [[1.0]], [[1.0]], price=4, cost=2, salvage=1, transfer=4)
     with pytest.raises(ValueError, match="salvage=30 < cost=20"):
         Transshipment(stores=2, mean=1, spread=1, price=40, cost=20, salvage=30, transfer=1)
     with pytest.raises(ValueError, match="transfer=31 must lie in"):

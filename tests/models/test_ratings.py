@@ -21,6 +21,7 @@ from o2o_research.models.ratings import (
     response_shares,
     silence_bounds,
     simulate_ratings,
+    synthetic_exchanges,
     weighted_mean,
 )
 
@@ -126,6 +127,17 @@ def test_rank_intervals_cover_the_true_ranks():
         widths.append(high - low)
     assert 0.87 <= np.mean(inside) <= 0.97  # 90 % and a little more: ranks are whole numbers
     assert np.mean(widths) > 5  # twenty ratings a doctor do not make a league table
+
+
+def test_league_lists_the_likely_best_first_with_all_their_ranks():
+    truth = Components(mean=4.0, doctor=0.3, patient=0.4, noise=0.8)
+    rng = np.random.default_rng(8)
+    d, p, y, _ = simulate_ratings(truth, 12, 100, 600, rng)
+    league = predict_doctors(d, p, y, truth, doctors=12).league(rng, draws=400)
+    assert league.shape == (12, 401)
+    assert (np.diff(league[:, 0]) >= 0).all()
+    np.testing.assert_allclose(league[:, 1:].sum(axis=0), 12 * 13 / 2)
+    np.testing.assert_allclose(league[:, 1:].mean(axis=1), league[:, 0])
 
 
 def test_raw_means_are_worse_than_shrunk_ones():
@@ -295,30 +307,18 @@ def test_mutual_rating_is_the_exchange_in_which_the_patient_moves_first():
 
 
 def test_weights_undo_silence_that_follows_what_is_known():
-    rng = np.random.default_rng(12)
-    n = 300_000
+    log = synthetic_exchanges(TRUTH, 300_000, np.random.default_rng(12), response_share=0.3)
+    orders, patient, doctor = log["order"], log["patient_bad"], log["doctor_bad"]
+    answers = ~np.isnan(patient)
+    assert answers.mean() == pytest.approx(0.3, abs=0.005)
     # The old meet more bad encounters and rate less often: the raw shares are too kind.
-    old = rng.random(n) < 0.4
-    orders = rng.integers(0, 3, n)
-    patient, doctor = (
-        np.where(old, a, b).astype(float)
-        for a, b in zip(
-            replace(TRUTH, bad_share=0.3).simulate(orders, rng),
-            replace(TRUTH, bad_share=0.05).simulate(orders, rng),
-            strict=True,
-        )
-    )
-    knowns = old[:, None].astype(float)
-    answers = rng.random(n) < np.where(old, 0.1, 0.5)
-    patient[~answers] = np.nan
-    fit = fit_response(knowns, answers)
-    share = response_shares(knowns, fit.model)
-    np.testing.assert_allclose(np.unique(share), [0.1, 0.5], atol=0.006)
+    share = response_shares(log["knowns"], fit_response(log["knowns"], answers).model)
+    np.testing.assert_allclose(np.unique(share), [0.15, 0.4], atol=0.006)
     raw = fit_exchange(orders, patient, doctor)
     weighted = fit_exchange(orders, patient, doctor, response_share=share)
-    truth = 0.4 * 0.3 + 0.6 * 0.05
+    truth = TRUTH.bad_share
     assert abs(weighted.model.bad_share - truth) < 3 * weighted.stderr["bad_share"]
-    assert abs(raw.model.bad_share - truth) > 6 * raw.stderr["bad_share"]
+    assert abs(raw.model.bad_share - truth) > 5 * raw.stderr["bad_share"]
     for name in ("doctor_retaliation", "patient_fear", "doctor_reciprocity"):
         assert (
             abs(getattr(weighted.model, name) - getattr(TRUTH, name))
@@ -333,6 +333,10 @@ def test_weights_undo_silence_that_follows_what_is_known():
         (lambda: replace(TRUTH, patient_fear=1.2), r"patient_fear=1\.2"),
         (lambda: TRUTH.chances(3), "order=3"),
         (lambda: fit_exchange([0, 0], [0, 0], [0, 1]), "2 encounters rated by both, sealed"),
+        (
+            lambda: synthetic_exchanges(TRUTH, 9, np.random.default_rng(), response_share=0.9),
+            r"response_share=0\.9",
+        ),
         (lambda: fit_exchange([0], [1, 1], [1]), "must be one each"),
         (lambda: fit_exchange([0], [1], [1], response_share=[0.0]), "response_share=0"),
     ],

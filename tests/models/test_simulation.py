@@ -280,6 +280,33 @@ def test_little_holds_to_machine_precision_on_every_run(seed, servers, patience)
     assert area == pytest.approx(run.wait.sum(), rel=1e-11, abs=1e-9)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_little_is_exact_to_the_bit_in_a_network_where_sums_are(seed):
+    """Times in 1024ths of a minute add without rounding: the two sides must be equal."""
+    rng = np.random.default_rng(seed)
+    n = 200
+    first = np.concatenate([[0], np.cumsum(rng.integers(1, 5, n))])
+    visits = first[-1]
+    run = simulate(
+        Journeys(
+            arrival=np.cumsum(rng.integers(0, 900, n)) / 1024,
+            first=first,
+            station=rng.integers(0, 3, visits),
+            service=rng.integers(0, 4000, visits) / 1024,
+            patience=rng.integers(0, 9000, visits) / 1024,
+            priority=rng.integers(0, 3, visits),
+        ),
+        [
+            Station(name="a", servers=(1, 0, 2), shifts=(-np.inf, 20.0, 25.0)),
+            Station(name="b", servers=2),
+            Station(name="c", servers=(2, 1), shifts=(0.0, 40.0)),
+        ],
+    )
+    for k in range(3):
+        assert run.queue_area[k] == np.nansum(run.wait[run.at(k)])
+
+
 def test_nobody_is_served_while_the_staff_have_a_break():
     run = simulate(
         one_visit([0.0, 1.0, 5.0], [3.0, 1.0, 1.0]),

@@ -48,6 +48,7 @@ def test_own_logs_take_the_place_of_the_simulated_ones(
         exec(compile(cell.source, cell.id, "exec"), space)
         if cell.id == "parameters":
             space["visits_log"], space["registrations_log"] = map(str, logs)
+            space["draws"] = 100
     # A tenth of the accounts in this log are scalpers.
     assert 0.05 < space["flagged"].value < 0.2
     payment = space["names"].index("text:payment¦payment")

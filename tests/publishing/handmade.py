@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from o2o_research import cases, narrative
 from o2o_research.charts import Table, compare, curve
-from o2o_research.terms import terms
+from o2o_research.terms import LANGUAGES, term, terms
 
 CASE = "restaurants"
 YUAN = [key for key, about in terms().items() if about.unit.zh == "元"]
@@ -18,6 +18,8 @@ PARAMETERS = cases.case(CASE).defaults
 FINDINGS = [key for key in YUAN if key not in PARAMETERS][:2]
 PLACES = [key for key, about in terms().items() if not about.unit.zh and key not in PARAMETERS][:2]
 AXIS = next(key for key in YUAN if key in PARAMETERS)
+STATED = {language: term(AXIS).format(PARAMETERS[AXIS], language) for language in LANGUAGES}
+EARNED = {language: term(FINDINGS[0]).format(30.6, language) for language in LANGUAGES}
 CLAIM = next(iter(cases.case(CASE).evidence.claims))
 
 
@@ -62,7 +64,7 @@ def grid(name: str, frame: pd.DataFrame, zh: str, en: str) -> Any:
 def verdict(zh: str, en: str) -> Any:
     content = {
         "claim": CLAIM, "verdict": "depends", "finding": FINDINGS[0], "rule": "<",
-        "threshold": 20.0, "threshold_finding": FINDINGS[1], "zh": zh, "en": en,
+        "threshold": 40.0, "threshold_finding": FINDINGS[1], "zh": zh, "en": en,
     }  # fmt: skip
     return narrative.VERDICT, content
 
@@ -93,8 +95,8 @@ def whole() -> Any:
             finding(first, 30.6, 17.3, 56.2),
             finding(second, 40.0),
             said(
-                f"客单价 [68 元](#p-{AXIS}) 时贡献 [30.6 元](#f-{first})，见 [](#fig-lines)。",
-                f"At [68 yuan](#p-{AXIS}) an order contributes [30.6 yuan](#f-{first}); see [](#fig-lines).",
+                f"客单价 [{STATED['zh']}](#p-{AXIS}) 时贡献 [{EARNED['zh']}](#f-{first})，见 [](#fig-lines)。",
+                f"At [{STATED['en']}](#p-{AXIS}) an order contributes [{EARNED['en']}](#f-{first}); see [](#fig-lines).",
             ),
         ),
         shown(
@@ -111,12 +113,15 @@ def whole() -> Any:
             "## 二、结论\n\n先算账，*再*打折。", "## 2. Verdicts\n\nCount *before* discounting."
         ),
         shown(
-            verdict(f"每单 [30.6 元](#f-{first})。", f"An order brings [30.6 yuan](#f-{first}).")
+            verdict(
+                f"每单 [{EARNED['zh']}](#f-{first})。",
+                f"An order brings [{EARNED['en']}](#f-{first}).",
+            )
         ),
         shown(
             said(
-                f"折扣不是免费的：[30.6 元](#f-{first})。",
-                f"Discounts cost: [30.6 yuan](#f-{first}).",
+                f"折扣不是免费的：[{EARNED['zh']}](#f-{first})。",
+                f"Discounts cost: [{EARNED['en']}](#f-{first}).",
             ),
             tags=("summary",),
         ),

@@ -111,9 +111,11 @@ def test_a_parameter_that_was_changed_is_said_to_be_set_for_this_run(notebook: A
 
 def test_the_test_of_a_verdict_names_its_finding_its_threshold_and_links_both() -> None:
     second = FINDINGS[1]
-    nb = executed(shown(finding(FIRST, 30.6), finding(second, 20.0)), shown(verdict("因", "why")))
+    nb = executed(
+        shown(finding(FIRST, 30.6, 17.3, 56.2), finding(second, 40.0)), shown(verdict("因", "why"))
+    )
     text = words(nb, "en")
-    assert f"Test: {term(FIRST).en} below {term(second).format(20.0, 'en')}" in text
+    assert f"Test: {term(FIRST).en} below {term(second).format(40.0, 'en')}" in text
     assert f"#f-{second}" in json.dumps(compose(nb, "en").blocks)
 
 
@@ -258,7 +260,9 @@ def test_text_of_a_parameter_stays_text(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_in_a_sentence_stays_text(text: str) -> None:
     shown_ = Shown(term(AXIS), text, f"p-{AXIS}")
-    made = compose(executed(shown(said(f"文件 {shown_.zh} 甲", f"file {shown_.en} b"))), "zh")
+    nb = executed(shown(said(f"文件 {shown_.zh} 甲", f"file {shown_.en} b")))
+    nb.cells[2].outputs[0].data["application/vnd.o2o.case+json"]["parameters"][AXIS] = text
+    made = compose(nb, "zh")
     assert f"文件 {text} 甲" in pandoc.plain_text(made.blocks)
 
 

@@ -16,6 +16,7 @@ from nbconvert.exporters import get_exporter
 
 from o2o_research.errors import PublishError
 from o2o_research.publishing import HTMLExporter, PDFExporter, publish
+from o2o_research.terms import LANGUAGES
 
 from .handmade import CASE
 
@@ -73,7 +74,9 @@ def test_a_report_that_cannot_be_made_leaves_the_folder_as_it_was(
     publish(notebook, tmp_path, formats=["html"])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     broken = copy.deepcopy(notebook)
-    broken.cells[-1].outputs[0].data["application/vnd.o2o.say+json"]["en"] = "[1](#f-nothing)"
+    for language in LANGUAGES:
+        said = broken.cells[-1].outputs[0].data["application/vnd.o2o.say+json"]
+        said[language] = "[1](#f-nothing)"
     with pytest.raises(PublishError, match="#f-nothing"):
         publish(broken, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -22,9 +22,10 @@ RANK = {
     "publishing": 4,
     "execution": 5,
     "cli_data": 6,
-    "cli": 7,
+    "commands": 7,
+    "cli": 8,
 }
-STUDIES_MAY = {"data", "models", "terms", "studies"}
+STUDIES_MAY = {"data", "errors", "models", "terms", "studies"}
 MODELS_MAY = {"domain"}
 DATA_MAY = {"errors", "domain", "terms"}
 ALONE = {

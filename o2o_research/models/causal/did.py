@@ -201,6 +201,19 @@ class GroupTimeEffects:
             raise ValueError(f"at_age: age={age} is observed for no group")
         return self._aggregate(which)
 
+    def since(self, age: int) -> Effect:
+        """Mean over all groups and periods from ``age`` periods after conversion on.
+
+        What lasts, an opening's rush left out.
+        """
+        column = np.arange(self.effects.shape[1]) - self.groups[:, None]
+        which = (column >= max(age, 0)) & ~np.isnan(self.effects)
+        if not which.any():
+            raise ValueError(
+                f"since: age={age}, but the longest watched is {int(column.max())} periods"
+            )
+        return self._aggregate(which)
+
     @property
     def ages(self) -> list[int]:
         """Ages at which some group is observed."""

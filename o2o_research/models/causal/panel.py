@@ -277,6 +277,12 @@ class Effect:
         """Value and interval of an effect on log outcomes, as shares of the outcome."""
         return math.expm1(self.value), math.expm1(self.low), math.expm1(self.high)
 
+    @property
+    def as_growth(self) -> Effect:
+        """The effect on log outcomes in shares of the outcome; its standard error is gone."""
+        value, low, high = self.growth
+        return replace(self, value=value, low=low, high=high, stderr=math.nan)
+
 
 def student_effect(
     value: float,

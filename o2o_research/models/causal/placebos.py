@@ -80,7 +80,7 @@ def sdid_sets(outcome, sets, first, penalty):  # type: ignore[no-untyped-def]
         mixed = gram_from(gram, donors, towards, square)
         for a in range(donors.size):
             mixed[a, a] += ridge
-        omega, gap = wolfe(mixed)
+        omega, gap = wolfe(mixed, ridge > 0.0)
         # Columns centred over the donors: downdate the products of all units by the set.
         left = total.copy()
         mean = np.zeros(first + 1)
@@ -105,8 +105,11 @@ def sdid_sets(outcome, sets, first, penalty):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def conformal(controls, target, first, candidates):  # type: ignore[no-untyped-def]
-    """p-value of each candidate constant effect by cyclic shifts of the residuals."""
+def conformal(controls, target, first, candidates, left):  # type: ignore[no-untyped-def]
+    """p-value of each candidate constant effect by cyclic shifts of the residuals.
+
+    ``left``, shape (periods, periods), is what an augmentation leaves of a residual path.
+    """
     n, periods = controls.shape
     gram = controls @ controls.T
     towards = controls @ target
@@ -126,7 +129,7 @@ def conformal(controls, target, first, candidates):  # type: ignore[no-untyped-d
         for a in range(n):
             if weights[a] > 0.0:
                 residual -= weights[a] * controls[a]
-        size = np.abs(residual)
+        size = np.abs(left @ residual)
         observed = size[first:].sum()
         count = 0
         for shift in range(periods):

@@ -127,21 +127,25 @@ def best_ridge(panel: Panel, candidates: ArrayLike | None = None) -> float:
         controls = panel.control_paths[:, :first]
         top = float(np.linalg.norm(controls - controls.mean(axis=0), 2)) ** 2
         candidates = top * np.logspace(0, -6, 25) if top > 0 else [1.0]
-    errors = np.zeros(len(np.asarray(candidates)))
+    penalties = np.asarray(candidates, float)
+    errors = np.zeros(penalties.size)
     for period in range(first):
         others = np.delete(np.arange(first), period)
         weights, _ = nearest_point(_gram(points[:, others]))
-        for row, ridge in enumerate(np.asarray(candidates, float)):
-            errors[row] += float(_augment(panel, weights, ridge, others) @ points[:, period]) ** 2
-    return float(np.asarray(candidates, float)[errors.argmin()])
+        aside = _augment(panel, weights, penalties, others)
+        errors += (aside @ points[:, period]) ** 2
+    return float(penalties[errors.argmin()])
 
 
-def _augment(panel: Panel, weights: Array, ridge: float, which: Any) -> Array:
+def _augment(panel: Panel, weights: Array, ridge: ArrayLike, which: Any) -> Array:
+    """Augmented weights, one row a ridge where several are given."""
     controls = panel.control_paths[:, which]
     centre = controls.mean(axis=0)
     controls, target = controls - centre, panel.treated_path[which] - centre
-    inner = controls.T @ controls + ridge * np.eye(controls.shape[1])
-    return np.asarray(weights + controls @ np.linalg.solve(inner, target - weights @ controls))
+    left, size, right = np.linalg.svd(controls, full_matrices=False)
+    shrunk = size / (size**2 + np.asarray(ridge, float)[..., None])
+    missed = right @ (target - weights @ controls)
+    return np.asarray(weights + (shrunk * missed) @ left.T)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,14 +240,35 @@ class PlaceboTest:
     Parameters
     ----------
     observed : RMSPE ratio of the converted units
-    ratios, effects : ndarray, shape (placebos,), of the placebos
+    effect, pre_rmspe : of the converted units
+    ratios, effects, pre_rmspes : ndarray, shape (placebos,), of the placebos
     p_value : share of all assignments, the true one included, with a ratio at least as large
     """
 
     observed: float
+    effect: float
+    pre_rmspe: float
     ratios: Array
     effects: Array
+    pre_rmspes: Array
     p_value: float
+
+    def among_close_fits(self, multiple: float) -> tuple[float, int]:
+        """p-value of the effect's size among placebos that fit, and how many assignments that are.
+
+        Abadie, Diamond & Hainmueller (2010) set aside placebos whose mean squared error before is
+        more than ``multiple`` times the converted unit's, then compare the gaps after.
+
+        Parameters
+        ----------
+        multiple : of the mean squared error before, > 0; they use 20, 5 and 2
+        """
+        if not multiple > 0:
+            raise ValueError(f"among_close_fits: multiple={multiple:g} must lie in (0, inf)")
+        close = self.pre_rmspes**2 <= multiple * self.pre_rmspe**2
+        larger = np.abs(self.effects[close]) >= abs(self.effect) * (1 - 1e-9)
+        total = int(close.sum()) + 1
+        return float((larger.sum() + 1) / total), total
 
 
 def placebo_test(
@@ -279,8 +304,11 @@ def placebo_test(
     least = ratios[0] * (1 - 1e-9)
     return PlaceboTest(
         observed=float(ratios[0]),
+        effect=float(effects[0]),
+        pre_rmspe=float(before[0]),
         ratios=ratios[1:],
         effects=effects[1:],
+        pre_rmspes=before[1:],
         p_value=float(np.mean(ratios >= least)),
     )
 
@@ -304,7 +332,9 @@ def placebo_in_time(panel: Panel, start: int) -> Synthetic:
     return synthetic_control(earlier)
 
 
-def conformal_effect(panel: Panel, *, level: float = 0.9, points: int = 401) -> Effect:
+def conformal_effect(
+    panel: Panel, *, level: float = 0.9, points: int = 401, ridge: float | None = None
+) -> Effect:
     """Interval of a constant effect by conformal inference on the synthetic control's residuals.
 
     For each candidate effect the converted path is relieved of it, the weights are fitted on all
@@ -316,6 +346,7 @@ def conformal_effect(panel: Panel, *, level: float = 0.9, points: int = 401) -> 
     ----------
     level : of the interval, in (0, 1 - 1 / periods]
     points : candidates tried, evenly, over the estimate plus or minus ten residual deviations
+    ridge : penalty of ``augmented``, whose residuals are then ranked; None for the plain control
 
     Raises
     ------
@@ -328,14 +359,18 @@ def conformal_effect(panel: Panel, *, level: float = 0.9, points: int = 401) -> 
         raise ValueError(
             f"conformal_effect: level={level:g} must lie in (0, {1 - 1 / periods:g}] with {periods} periods"
         )
-    fit = synthetic_control(panel)
+    fit = synthetic_control(panel) if ridge is None else augmented(panel, ridge)
     spread = max(
         fit.pre_rmspe, float(fit.gaps[first:].std()), 1e-12 * float(np.abs(panel.outcome).max())
     )
-    centre = panel.outcome.mean(axis=0)
+    centre = panel.control_paths.mean(axis=0)
     controls, target = panel.control_paths - centre, panel.treated_path - centre
+    left = np.eye(periods)
+    if ridge is not None:
+        # A residual path r turns into r - C'C (C'C + ridge I)^-1 r once the ridge has had its part.
+        left = ridge * np.linalg.inv(controls.T @ controls + ridge * left)
     candidates = np.append(fit.effect + spread * np.linspace(-10, 10, points), 0.0)
-    p_values = conformal(controls, target, first, candidates)
+    p_values = conformal(controls, target, first, candidates, left)
     inside = candidates[:-1][p_values[:-1] > 1 - level + 1e-12]
     low, high = (
         (float(inside.min()), float(inside.max())) if inside.size else (fit.effect, fit.effect)

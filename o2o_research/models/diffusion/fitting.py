@@ -25,6 +25,7 @@ from o2o_research.models.diffusion.regression import (
     COUNTS,
     Errors,
     Minimum,
+    delta_method,
     minimise_deviance,
 )
 from o2o_research.models.numerics import Array, Fit
@@ -511,7 +512,7 @@ def fit_generalised_bass(
     Raises
     ------
     ValueError, NotConverged
-        As ``fit_bass``; a decision variable that never moves.
+        As ``fit_bass``; a decision variable that never moves, or moves with the clock.
     """
     series = _series(sales)
     if price is None and advertising is None:
@@ -523,6 +524,13 @@ def fit_generalised_bass(
     for name, path in paths.items():
         if path is not None and np.ptp(path) == 0:
             raise ValueError(f"fit_generalised_bass: {name} never moves: no effect to estimate")
+    moved = [np.log(path) for path in paths.values() if path is not None]
+    clock = np.stack([np.arange(1.0, series.size + 1), *moved], axis=1)
+    if np.linalg.cond(clock / np.linalg.norm(clock, axis=0)) > 1e6:
+        raise ValueError(
+            "fit_generalised_bass: price or advertising moves at a constant rate, or both move "
+            "alike: the effect cannot be told from a faster clock"
+        )
     family = _Family(GeneralisedBass, series, impulse, paths["price"], paths["advertising"])
     return _fit(family, errors, what="fit_generalised_bass")
 
@@ -542,7 +550,7 @@ def _fit(
     theta, deviance = found.theta[0], float(found.deviance[0])
     degrees = series.size - k
     dispersion = deviance / degrees if errors.dispersion is None else errors.dispersion
-    stderr, covariance = _uncertainty(family, found, dispersion)
+    stderr, covariance = delta_method(family.values, found, dispersion)
     mean = family.fitted(found.theta)[0]
     fit = DiffusionFit(
         model=family.make(
@@ -575,37 +583,6 @@ def _fit(
             stacklevel=3,
         )
     return fit
-
-
-def _uncertainty(
-    family: _Family[Curve], found: Minimum, dispersion: float
-) -> tuple[Array, Array | None]:
-    """Standard errors of the model's own parameters by the delta method, and their covariance.
-
-    A parameter at an end of its range has none: inf for the market, 0 information elsewhere.
-    """
-    theta, free = found.theta, ~found.bound[0]
-    steps = 1e-6 * np.eye(theta.size)
-    slope = np.stack(
-        [
-            (family.values(theta + s[None, :])[0] - family.values(theta - s[None, :])[0]) / 2e-6
-            for s in steps
-        ],
-        axis=-1,
-    )
-    information = found.information[0][np.ix_(free, free)]
-    try:
-        covariance = dispersion * np.linalg.inv(information)
-    except np.linalg.LinAlgError:
-        return np.full(theta.size, np.inf), None
-    own = slope[:, free] @ covariance @ slope[:, free].T
-    stderr = np.sqrt(np.maximum(np.diag(own), 0.0))
-    if free.all():
-        return stderr, own
-    stderr = np.where(np.isin(np.arange(theta.size), np.flatnonzero(~free)), np.inf, stderr)
-    if not free[2]:  # innovation is a k: without a market there is none either
-        stderr[:2] = np.inf
-    return stderr, None
 
 
 def _series(sales: ArrayLike) -> Array:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import special
 
-from o2o_research.models.numerics import Array, NotConverged
+from o2o_research.models.numerics import Array, Fit, NotConverged
 
 Mean = Callable[[Array], Array]
+Model = TypeVar("Model")
 _SMALL = 1e-300
 
 
@@ -220,3 +222,62 @@ def _slopes(mean: Mean, at: Array, low: Array, high: Array) -> Array:
     rise = (both[: k * batch] - both[k * batch :]).reshape(k, batch, -1)
     slope = rise / np.where(width > 0, width, 1.0)
     return np.asarray(np.moveaxis(np.where(np.isfinite(slope), slope, 0.0), 0, -1))
+
+
+def delta_method(
+    values: Callable[[Array], Array], found: Minimum, dispersion: float
+) -> tuple[Array, Array | None]:
+    """Standard errors of ``values`` of a batch of one minimum, and their covariance.
+
+    Parameters
+    ----------
+    values : theta, shape (1, k) -> the model's own parameters, shape (1, l)
+
+    Returns
+    -------
+    stderr, shape (l,): inf for what hangs on a parameter at an end of its range; covariance,
+    shape (l, l), or None where some is missing
+    """
+    theta, free = found.theta, ~found.bound[0]
+    steps = 1e-6 * np.eye(theta.shape[1])
+    slope = np.stack(
+        [(values(theta + s[None, :])[0] - values(theta - s[None, :])[0]) / 2e-6 for s in steps],
+        axis=-1,
+    )
+    information = found.information[0][np.ix_(free, free)]
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    scaled = information / np.outer(scale, scale)
+    if np.linalg.cond(scaled) > 1e13:
+        return np.full(slope.shape[0], np.inf), None
+    covariance = dispersion * np.linalg.inv(scaled) / np.outer(scale, scale)
+    own = slope[:, free] @ covariance @ slope[:, free].T
+    stderr = np.sqrt(np.maximum(np.diag(own), 0.0))
+    if free.all():
+        return stderr, own
+    hangs = np.abs(slope[:, ~free]).max(axis=1) > 1e-12 * np.abs(slope).max(axis=1)
+    return np.where(hangs, np.inf, stderr), None
+
+
+def fitted(
+    model: Model,
+    names: list[str],
+    values: Callable[[Array], Array],
+    best: Minimum,
+    used: Array,
+    mean: Callable[[Array], Array],
+    errors: Errors,
+) -> Fit[Model]:
+    """A model with what the minimum says of its parameters; ``values`` as in ``delta_method``."""
+    dispersion = errors.dispersion
+    deviance = float(best.deviance[0])
+    if dispersion is None:
+        dispersion = deviance / (used.size - len(names))
+    stderr, covariance = delta_method(values, best, dispersion)
+    scale = errors.dispersion or max(deviance / used.size, np.finfo(float).tiny)
+    return Fit(
+        model=model,
+        stderr=dict(zip(names, stderr.tolist(), strict=True)),
+        log_likelihood=errors.log_likelihood(used, mean(best.theta)[0], scale),
+        n=used.size,
+        covariance=covariance,
+    )

@@ -1,0 +1,243 @@
+"""Whatever stops a batch, nothing is lost, nothing looks finished that is not, and it resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from o2o_research.errors import CaseError, RunError
+from o2o_research.execution import batch, comparing, engine, plans
+from o2o_research.execution.stores import Bucket, Folder, about
+from tests.house.conftest import set_body
+
+from .conftest import soon
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("tiny_home"),
+    pytest.mark.skipif(not engine.available(), reason="runs are forked on Linux only"),
+]
+
+BODY = (
+    "from o2o_research.narrative import find, open_case, say\n"
+    'p = open_case("restaurants", globals())\n'
+    'fee = find("fee_equal_ticket", p.delivery_fee / p.commission_share)\n'
+    'say(zh=f"在 {fee.zh} 处相等。", en=f"Equal at {fee.en}.")\n'
+)
+FEES = [5.0, 6.0, 7.0, 8.0]
+
+
+def plan(fees: list[float] | None = None, **more: Any) -> plans.Plan:
+    content = {"case": "restaurants", "grid": {"delivery_fee": FEES if fees is None else fees}}
+    return plans.parse("fees", content | {"parameters": {"draws": 100}} | more)
+
+
+def states(out: Path) -> dict[float, str]:
+    frame = pd.read_parquet(out / "runs.parquet")
+    return dict(zip(frame["parameter.delivery_fee"], frame["state"], strict=True))
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Every run's files but the one that says how long it took."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted((out / "runs").rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+
+
+def test_a_sweep_gathers_parameters_findings_and_states(tmp_path: Path) -> None:
+    done = batch.sweep(plan(), tmp_path / "out", workers=2)
+    assert (done.failed, done.taken) == ([], 0)
+    frame = pd.read_parquet(tmp_path / "out" / "runs.parquet")
+    assert frame["parameter.delivery_fee"].tolist() == FEES
+    assert frame["finding.fee_equal_ticket"].tolist() == pytest.approx([f / 0.15 for f in FEES])
+    # Both parameters are reported facts: the finding has no interval.
+    assert frame["finding.fee_equal_ticket.low"].isna().all()
+    for language in ("zh", "en"):
+        page = (tmp_path / "out" / f"sweep.{language}.html").read_text(encoding="utf-8")
+        assert page.count("<svg") == 2
+    assert set(frame["state"]) == {"ok"}
+    before = results(tmp_path / "out")
+    again = batch.sweep(plan([*FEES, 9.0]), tmp_path / "out", workers=2)
+    assert (again.taken, len(again.states)) == (4, 5)
+    assert before.items() <= results(tmp_path / "out").items()
+
+
+def test_a_run_that_fails_or_dies_is_alone_and_runs_again(tiny_home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    trouble = (
+        "import os, time\n"
+        "if delivery_fee == 6: 1 / 0\n"
+        "if delivery_fee == 7: os.kill(os.getpid(), 9)\n"
+        "if delivery_fee == 8: print('here', flush=True); time.sleep(600)\n"
+    )
+    set_body(tiny_home, trouble + BODY)
+    done = batch.sweep(plan(limits={"cell_seconds": 5}), out, workers=2)
+    assert states(out) == {5.0: "ok", 6.0: "failed", 7.0: "killed", 8.0: "timeout"}
+    for run in done.failed:
+        folder = out / "runs" / run
+        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        assert said["cell"]["id"] == "body"
+        assert not (folder / "findings.json").exists()
+        assert (folder / "restaurants.ipynb").is_file()
+    set_body(tiny_home, BODY)
+    assert batch.sweep(plan(), out, workers=2).reasons == {}
+    for folder in (out / "runs").iterdir():
+        assert comparing.verify(folder) == []
+
+
+def test_a_corrupt_run_is_made_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    batch.sweep(plan(), out, workers=2)
+    first, second, *_ = sorted((out / "runs").iterdir())
+    (first / "findings.json").write_text("{}", encoding="utf-8")
+    (second / "run.json").write_text("{", encoding="utf-8")
+    assert about(Folder(out), first.name) is None
+    again = batch.sweep(plan(), out, workers=2)
+    assert (again.taken, again.failed) == (2, [])
+    assert comparing.verify(first) == []
+
+
+def test_two_batches_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with Folder(out).locked(), pytest.raises(CaseError, match="another batch is at work"):
+        batch.sweep(plan(), out)
+    assert batch.sweep(plan([5.0]), out).reasons == {}
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("precious")
+    with pytest.raises(CaseError, match="something else"):
+        batch.sweep(plan(), tmp_path)
+    assert [path.name for path in tmp_path.glob("*.*")] == ["precious.txt"]
+
+
+def command(tmp_path: Path) -> list[str]:
+    file = tmp_path / "fees.yaml"
+    content = {"case": "restaurants", "grid": {"delivery_fee": [float(n) for n in range(5, 25)]}}
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return [sys.executable, "-m", "o2o_research.cli", "sweep", str(file), "--workers", "2",
+            "--out", str(tmp_path / "out")]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_batch_that_is_stopped_resumes(
+    tiny_home: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    set_body(tiny_home, "import time; time.sleep(0.2)\n" + BODY)
+    with subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE) as process:
+        try:
+            assert soon(lambda: len(list((out / "runs").glob("*/run.json"))) > 1, 240)
+            process.send_signal(how)
+            process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    made = [path.parent.name for path in (out / "runs").glob("[!.]*/run.json")]
+    good = [run for run in made if (about(Folder(out), run) or {}).get("state") == "ok"]
+    assert 1 < len(good) < 20
+    again = batch.sweep(plans.read(tmp_path / "fees.yaml"), out, workers=2)
+    assert (again.taken, again.failed, len(again.states)) == (len(good), [], 20)
+    assert not list((out / "runs").glob(".*"))
+
+
+def test_the_death_of_the_warm_process_costs_no_run(tiny_home: Path, tmp_path: Path) -> None:
+    set_body(tiny_home, "import time; time.sleep(1)\n" + BODY)
+    batch.sweep(plan([4.0]), tmp_path / "first")
+    process = next(iter(engine._warm.values())).process
+    threading.Timer(1.0, process.kill).start()
+    assert batch.sweep(plan(), tmp_path / "out", workers=2).reasons == {}
+
+
+def test_a_full_disk_leaves_nothing_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(full)], capture_output=True, check=False
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        out, fees = full / "out", [float(n) for n in range(5, 15)]
+        try:
+            reasons = " ".join(batch.sweep(plan(fees), out, workers=2).reasons.values())
+        except (OSError, RunError) as error:
+            reasons = str(error)
+        assert "No space left" in reasons
+        for folder in (out / "runs").glob("*"):
+            assert about(Folder(out), folder.name) is not None
+        subprocess.run(["mount", "-o", "remount,size=20m", str(full)], check=True)
+        again = batch.sweep(plan(fees), out, workers=2)
+        assert (again.failed, len(again.states)) == ([], 10)
+    finally:
+        subprocess.run(["umount", str(full)], check=False)
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    done = batch.sweep(plan([5.0], limits={"run_seconds": 300}), tmp_path / "out", workers=1)
+    assert done.reasons == {}
+
+
+def test_a_bucket_holds_the_same_runs(tmp_path: Path) -> None:
+    batch.sweep(plan(), tmp_path / "folder", workers=2)
+    url = f"local://{tmp_path / 'bucket'}"
+    (tmp_path / "bucket" / "runs").mkdir(parents=True)
+    for run in sorted(path.name for path in (tmp_path / "folder" / "runs").iterdir()):
+        (tmp_path / "bucket" / "runs" / run).mkdir()
+    batch.sweep(plan(), url, workers=2)
+    assert results(tmp_path / "bucket") == results(tmp_path / "folder")
+    assert about(Bucket(url), sorted(os.listdir(tmp_path / "bucket" / "runs"))[0]) is not None
+
+
+def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
+    tiny_home: Path, tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    set_body(tiny_home, "import time; time.sleep(0.5)\n" + BODY)
+    fees = [float(n) for n in range(5, 17)]
+    batch.sweep(plan(fees), tmp_path / "here", workers=2)
+    killed = []
+
+    def told(run: str, said: Any) -> None:
+        if not killed:
+            worker = next(iter(cluster.workers.values()))
+            killed.append(worker.process.process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        done = batch.sweep(
+            plan(fees), tmp_path / "there", cluster=cluster.scheduler_address, told=told
+        )
+    assert killed
+    assert done.reasons == {}
+    assert results(tmp_path / "there") == results(tmp_path / "here")
+
+
+def test_a_difference_is_named_and_small_ones_can_be_ignored(tmp_path: Path) -> None:
+    batch.sweep(plan([5.0, 6.0]), tmp_path / "out", workers=2)
+    one, other = sorted((tmp_path / "out" / "runs").iterdir())
+    found = comparing.changes(comparing.record(one), comparing.record(other))
+    assert ("parameter", "delivery_fee") in {(c.kind, c.name) for c in found}
+    assert ("finding", "fee_equal_ticket") in {(c.kind, c.name) for c in found}
+    loose = comparing.changes(comparing.record(one), comparing.record(other), 0.5)
+    assert {c.kind for c in loose} == {"parameter"}
+    assert "fee_equal_ticket" in comparing.page(one, other, found)
