@@ -375,7 +375,14 @@ def read(notebook: Any) -> Record:
             verdicts[content["claim"]] = content
     if opened is None:
         raise CaseError("the notebook holds no results: run it first")
-    return Record(opened["case"], opened["parameters"], findings, verdicts)
+    return Record(opened["case"], _ordered(opened), findings, verdicts)
+
+
+def _ordered(opened: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in the order of their origins: a stored notebook keeps them by letter."""
+    given = opened["parameters"]
+    known = [name for name in cases.Case(opened["case"]).evidence.origins if name in given]
+    return {name: given[name] for name in [*known, *sorted(set(given) - set(known))]}
 
 
 def _finding(content: Mapping[str, Any]) -> Finding:

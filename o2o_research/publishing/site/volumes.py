@@ -50,7 +50,7 @@ class Volume:
         found: Mapping[str, Any] = self.notebook["metadata"].get("o2o", {}).get("lineage", {})
         return found
 
-    @property
+    @cached_property
     def defaults(self) -> bool:
         """Whether the run is of the parameters as they are stated."""
         return dict(self.record.parameters) == dict(cases.case(self.case).defaults)
