@@ -77,7 +77,7 @@ def test_data_go_to_the_parameters_that_take_their_tables(tmp_path: Path) -> Non
     ((_, lenient),) = data_parameters("restaurants", str(log), True)
     assert json.loads(lenient) == {"lenient": True, "source": str(log)}
     with pytest.raises(
-        CaseError, match="hospital reads visits, registrations.*: say which of them"
+        CaseError, match=r"hospital reads visits, registrations.*: say which of them"
     ):
         data_parameters("hospital", str(log), False)
     mapping = tmp_path / "m.yaml"
