@@ -253,8 +253,9 @@ def code_hash() -> str:
     """Of all that a warm process imports of ours, by content."""
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.yaml")]):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        with contextlib.suppress(FileNotFoundError):  # an editor may be putting another in its place
+            content = path.read_bytes()
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
 
 
@@ -363,6 +364,7 @@ class _Following:
         self.exit: int | None = None
         self.peak = 0
         self.cell_deadline: float | None = None
+        self.forked = 0.0
         self.seconds: dict[str, float] = {}
 
     def run(self, environment: Mapping[str, str], cwd: str) -> Ending:
@@ -375,7 +377,7 @@ class _Following:
         self.seconds["warm"] = time.monotonic() - start
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         status, told = os.pipe()
-        forked = time.monotonic()
+        forked = self.forked = time.monotonic()
         try:
             try:
                 number = process.fork(theirs, told)
@@ -405,7 +407,7 @@ class _Following:
         finally:
             ours.close()
             os.close(status)
-        self.seconds["cells"] = time.monotonic() - forked
+        self.seconds["cells"] = time.monotonic() - forked - self.seconds.get("fork", 0.0)
         if verdict is not None:
             return self._ending(*verdict)
         ending = self._judged(process)
@@ -529,6 +531,7 @@ class _Following:
         if len(parts) == 1:
             self.done = json.loads(parts[0])
             return
+        self.seconds.setdefault("fork", time.monotonic() - self.forked)  # its first sign of life
         header, parent, metadata, content = (json.loads(part) for part in parts[:4])
         header["date"] = parse_date(header["date"])
         message = {
