@@ -79,7 +79,9 @@ def theirs(made: list[Any], workers: int) -> list[Any]:
 def compare(count: int, workers: int, short: bool, rounds: int) -> None:
     split: dict[str, list[float]] = {}
     taken = [0.0, 0.0]
-    ours(notebooks(count, short)[:1], 1, {})  # the warm process starts once a batch, and is warm for the rest
+    ours(
+        notebooks(count, short)[:1], 1, {}
+    )  # the warm process starts once a batch, and is warm for the rest
     size = max(workers, count // rounds)
     for start in range(0, count, size):
         part, same = (notebooks(count, short)[start : start + size] for _ in range(2))

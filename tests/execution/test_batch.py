@@ -137,7 +137,12 @@ def test_a_batch_that_is_stopped_resumes(
 ) -> None:
     out = tmp_path / "out"
     set_body(tiny_home, "import time; time.sleep(0.2)\n" + BODY)
-    with subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE) as process:
+    # A test in the background must not make its batch deaf to Ctrl-C.
+    with subprocess.Popen(
+        command(tmp_path),
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         try:
             assert soon(lambda: len(list((out / "runs").glob("*/run.json"))) > 1, 240)
             process.send_signal(how)
