@@ -177,20 +177,25 @@ def results(plan: Plan, place: Store, tasks: list[Task], summary: Summary) -> pd
 
 def perform(task: Task, worker: str, stop: threading.Event | None = None) -> dict[str, str]:
     """One run's files, whatever became of it."""
-    if cache.code_hash(task.case) != task.code:
-        raise Changed(
-            f"{worker}: the notebook of {task.case} or a module that it imports is not the one that "
-            "the sweep began with; where a file was changed meanwhile, start the sweep again: "
-            "runs of the code before are made anew"
-        )
     start = time.monotonic()
+    _refuse_change(task, cache.code_hash(task.case), worker)
     executed = runs.execute(task.case, task.parameters, limits=task.limits, stop=stop)
+    _refuse_change(task, executed.manifest["code"], worker)
     try:
         return runs.contents(executed, seconds=time.monotonic() - start, worker=worker)
     except (CaseError, DataError) as error:  # it ran to its end, and left no record
         ending = engine.Ending(state="invalid", why=str(error), peak=executed.ending.peak)
         bad = runs.Executed(executed.notebook, ending, executed.manifest, executed.key)
         return runs.contents(bad, seconds=time.monotonic() - start, worker=worker)
+
+
+def _refuse_change(task: Task, code: str, worker: str) -> None:
+    if code != task.code:
+        raise Changed(
+            f"{worker}: the notebook of {task.case} or a module that it imports is not the one that "
+            "the sweep began with; where a file was changed meanwhile, start the sweep again: "
+            "runs of the code before are made anew"
+        )
 
 
 def _here(
