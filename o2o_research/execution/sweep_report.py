@@ -24,6 +24,8 @@ from o2o_research.terms import Language, term
 # Findings that move little say little: the page draws those that move most.
 MOST = 12
 _RESAMPLES = 200
+# A parameter tells a verdict if it tells this share of the runs that the commonest verdict gets wrong.
+_TELLS = 0.2
 _STYLE = (
     "body{font:1rem/1.7 system-ui,'PingFang SC','Microsoft YaHei','Noto Sans SC',sans-serif;"
     "max-width:48rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}"
@@ -112,7 +114,8 @@ def counts(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
 def turns(plan: Plan, frame: pd.DataFrame, claim: str) -> list[Turn]:
     """Where a claim's verdict turns, by the parameters that alone tell it, best first.
 
-    A parameter is cut in two where the commoner verdict on each side is right most often.
+    A parameter is cut in two where the commoner verdict on each side is right most often; one
+    that tells little more than the verdict that is commonest everywhere is left out.
     """
     found = []
     part = frame[frame[f"verdict.{claim}"].notna()]
@@ -128,7 +131,8 @@ def turns(plan: Plan, frame: pd.DataFrame, claim: str) -> list[Turn]:
         right = below[cuts].max(axis=1) + (below[-1] - below[cuts]).max(axis=1)
         cut = cuts[np.argmax(right)]
         sides = below[cut].argmax(), (below[-1] - below[cut]).argmax()
-        if sides[0] != sides[1]:
+        common = below[-1].max()
+        if right.max() - common >= _TELLS * (len(part) - common) and sides[0] != sides[1]:
             at = float((values[cut] + values[cut + 1]) / 2)
             under, over = (str(kinds[side]) for side in sides)
             found.append(Turn(key, at, under, over, float(right.max()) / len(part)))
@@ -294,7 +298,7 @@ def _where(found: list[Turn], runs: int, say: _Say) -> str:
     turn = found[0]
     name, at = term(turn.parameter).name(say.language), term(turn.parameter).format(turn.at, say.language)  # fmt: skip
     return say(
-        f"分界在{name}约 {at} 处：低于它多为“{say.verdict(turn.below)}”，高于它多为"
+        f"分界在{name}约为 {at}处：低于它多为“{say.verdict(turn.below)}”，高于它多为"
         f"“{say.verdict(turn.above)}”；仅凭这一个参数，{turn.right:.0%} 的运行可以判对。",
         f"It turns where {name} is about {at}: mostly {say.verdict(turn.below)} below, mostly "
         f"{say.verdict(turn.above)} above; this parameter alone tells {turn.right:.0%} of the runs.",
