@@ -161,10 +161,10 @@ def page(plan: Plan, frame: pd.DataFrame, language: Language) -> str:
     for name in moving[:MOST]:
         parts.append(f"<h3>{escape(term(name).label(language))}</h3>")
         y = good[f"finding.{name}"].to_numpy(float)
-        both = bool(y.min() < 0 < y.max())
+        size = 1e-9 * float(np.abs(y).max())
+        level = 0.0 if y.min() < -size and y.max() > size else float(np.median(y))
         bins = int(np.clip(2 * np.sqrt(len(y)), 8, 40))
-        level = 0.0 if both else float(np.median(y))
-        drawn = spread(name, y, level=level, bins=bins, sides=both)
+        drawn = spread(name, y, level=level, bins=bins, sides=False)
         parts.append(_picture(drawn, f"spread-{name}", language))
         ends = swings(plan, good, name)
         if ends:
@@ -342,10 +342,10 @@ def _method(plan: Plan, frame: pd.DataFrame, moving: int, say: _Say) -> str:
     """How to read the pictures."""
     text = say(
         "下图先给出每项结果在各次运行中的分布，再给出每个参数取最低五分之一与最高五分之一（取值少时为"
-        "最小与最大值）时该结果的平均值，虚线为中位数。",
+        "最小与最大值）时该结果的平均值；虚线为中位数，结果有正有负时分布图上的虚线为零。",
         "Each finding's distribution over the runs; then its mean where a parameter lies in its lowest "
-        "and in its highest fifth (at its least and greatest value where it has few); the dashed line "
-        "is the median.",
+        "and in its highest fifth (at its least and greatest value where it has few). The dashed line "
+        "is the median, or zero in the distribution of a finding that takes both signs.",
     )
     if plan.base is not None and (frame["state"] == "ok").all():
         text += say(
