@@ -24,7 +24,6 @@ from o2o_research.data import customer_summary, read_orders
 from o2o_research.data.hospital import read_registrations, read_visits, visit_arrays
 from o2o_research.data.phones import read_sales
 from o2o_research.data.stores import read_store_weeks
-from o2o_research.errors import DataError
 from o2o_research.figures import localise
 from o2o_research.publishing import page, pdf
 from o2o_research.publishing.document import compose
@@ -72,7 +71,7 @@ def weeks_log(path: Path, stores: list[str]) -> Path:
     bought = rng.binomial(footfall, 0.2) + 1
     return parquet(
         path, store=[store for store in stores for _ in MONDAYS], week=MONDAYS * n, footfall=footfall,
-        transactions=bought, sales=bought * 90.0, units=bought,
+        transactions=bought, sales=bought * rng.uniform(80, 99, 4 * n), units=bought,
         converted_on=pa.nulls(4 * n, pa.timestamp("us")),
     )  # fmt: skip
 
@@ -92,12 +91,12 @@ class Cells(HTMLParser):
         self.tags.update([tag, *(f"{tag} {name}" for name, _ in attrs)])
         if tag == "tr":
             self.rows.append([])
-        if tag == "td":
+        if tag in ("td", "th") and self.rows:
             self.rows[-1].append("")
-        self._inside = tag == "td" or (self._inside and tag != "tr")
+        self._inside = tag in ("td", "th") or (self._inside and tag != "tr")
 
     def handle_endtag(self, tag: str) -> None:
-        self._inside = self._inside and tag not in ("td", "tr", "table")
+        self._inside = self._inside and tag not in ("td", "th", "tr", "table")
 
     def handle_comment(self, data: str) -> None:
         self.tags.update(["comment"])
@@ -163,23 +162,23 @@ def harmless(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report(names, tmp_path_factory.mktemp("harmless"))
 
 
-@pytest.mark.parametrize("key", TEXTS)
-def test_a_text_in_a_csv_is_read_as_it_stands(key: str, tmp_path: Path) -> None:
-    log = tmp_path / "orders.csv"
+@pytest.fixture(scope="module")
+def customers(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """What an order log says of customers whose numbers and channels are hostile, from a CSV."""
+    log = tmp_path_factory.mktemp("customers") / "orders.csv"
     with log.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["customer_id", "ordered_at", "amount", "channel", "discount"])
-        table.writerow([TEXTS[key], "2014-05-30 12:10", 58, TEXTS[key], 0])
-        table.writerow([TEXTS[key], "2014-06-30 12:10", 60, TEXTS[key], 0])
-    orders = read_orders(log)
-    found = orders.to_pyarrow().to_pylist()
-    assert {row["customer_id"] for row in found} == {NAMES[key]}
-    (customer,) = customer_summary(orders).itertuples()
-    assert (customer.customer_id, customer.channel, customer.frequency) == (
-        NAMES[key],
-        NAMES[key],
-        1,
-    )
+        for text in dict.fromkeys(TEXTS.values()):
+            table.writerow([text, "2014-05-30 12:10", 58, text, 0])
+            table.writerow([text, "2014-06-30 12:10", 60, text, 0])
+    return customer_summary(read_orders(log)).set_index("customer_id")
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_a_text_in_a_csv_is_read_as_it_stands(key: str, customers: pd.DataFrame) -> None:
+    customer = customers.loc[NAMES[key]]
+    assert (customer.channel, customer.frequency) == (NAMES[key], 1)
 
 
 @pytest.mark.parametrize("key", TEXTS)
@@ -258,8 +257,6 @@ def test_a_file_is_read_right_or_refused_in_one_safe_message(key: str, tmp_path:
             [100.0 * month for month in range(1, 9)],
         )
         return
-    with pytest.raises(DataError, match=given.refused):
-        read_sales(path)
     assert re.search(given.refused, refused(path, "sales"))
 
 
@@ -278,8 +275,8 @@ def test_other_tables_keep_their_texts_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["<script>alert(1)<b>.csv", "a\nb.csv", "a\x1b[2Jb.csv", "\u202evsc.csv", "=1+1.csv", "[red]x[/].csv",
-     "'; DROP TABLE x; --.csv", "*?[a].csv", "堃 𠮷.csv", "-p.csv", "a\udce9.csv"],
+    ["<script>alert(1)<b>.csv", "a\nb.csv", "a\x1b[2Jb.csv", "\u202evsc.csv", "=1+1.csv", "[red]x[bold].csv",
+     "'; DROP TABLE x; --.csv", "*?[a].csv", "堃 𠮷.csv", "-p.csv"],
 )  # fmt: skip
 def test_a_file_with_a_hostile_name_is_read_and_named_safely(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
@@ -287,6 +284,12 @@ def test_a_file_with_a_hostile_name_is_read_and_named_safely(name: str, tmp_path
     assert len(read_sales(path)) == 1
     path.write_text(sales("A", units="-1"), encoding="utf-8")
     assert "units, row 4: -1 is negative" in refused(path, "sales")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a\udce9.csv"
+    path.write_text(sales("A"), encoding="utf-8")
+    assert r"a\udce9.csv': the name is not UTF-8; give the file another" in refused(path, "sales")
 
 
 def test_a_report_can_draw_every_character_that_is_left_as_it_is() -> None:
