@@ -304,15 +304,15 @@ def test_forecasts_cover_what_they_say(p, q, seen):
     truth = Bass(market=2000, innovation=p, imitation=q)
     rng = np.random.default_rng(11)
     hits = []
-    for _ in range(30):
+    for _ in range(20):
         sales = truth.simulate(seen + 4, rng)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MarketUnknown)
             fit = fit_bass(sales[:seen], errors=Errors(1, dispersion=1.0))
         low, high = fit.forecast(4, rng, draws=400).cumulative_interval(0.9)
         hits.append(low[-1] <= sales.sum() <= high[-1])
-    # A series is a hit or not: 30 of them at .9, three standard errors.
-    assert np.mean(hits) == pytest.approx(0.9, abs=3 * np.sqrt(0.09 / 30))
+    # A series is a hit or not: 20 of them at .9, three standard errors.
+    assert np.mean(hits) == pytest.approx(0.9, abs=3 * np.sqrt(0.09 / 20))
 
 
 @pytest.mark.parametrize(
