@@ -85,6 +85,12 @@ class Station:
         """The largest number of servers on duty in any shift."""
         return float(self.rota[0].max())
 
+    @property
+    def always(self) -> float:
+        """Servers on duty at all times; 0 where shifts change."""
+        on_duty, starts = self.rota
+        return float(on_duty[0]) if np.isneginf(starts).all() else 0.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Journeys:
@@ -254,6 +260,151 @@ class Run:
 
 
 @njit(cache=True, nogil=True)
+def _push(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put a visit's end into the heap; of equal times the lower visit is first."""
+    hole = size
+    while hole > 0:
+        above = (hole - 1) >> 1
+        if heap_time[above] < time or (heap_time[above] == time and heap_visit[above] < visit):
+            break
+        heap_time[hole] = heap_time[above]
+        heap_visit[hole] = heap_visit[above]
+        hole = above
+    heap_time[hole] = time
+    heap_visit[hole] = visit
+    return size + 1
+
+
+@njit(cache=True, nogil=True)
+def _pop(heap_time, heap_visit, size):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Drop the first end from the heap: the last leaf sinks from the root."""
+    size -= 1
+    time = heap_time[size]
+    visit = heap_visit[size]
+    hole = 0
+    child = 1
+    while child < size:
+        if child + 1 < size and (
+            heap_time[child + 1] < heap_time[child]
+            or (
+                heap_time[child + 1] == heap_time[child]
+                and heap_visit[child + 1] < heap_visit[child]
+            )
+        ):
+            child += 1
+        if heap_time[child] > time or (heap_time[child] == time and heap_visit[child] > visit):
+            break
+        heap_time[hole] = heap_time[child]
+        heap_visit[hole] = heap_visit[child]
+        hole = child
+        child = 2 * hole + 1
+    heap_time[hole] = time
+    heap_visit[hole] = visit
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _first_come_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
+    arrival, entry, last, station, service, servers
+):
+    """The event loop where all servers stay, all patients wait and nobody goes first.
+
+    Then a visit's end is known when it arrives: it starts at the later of its arrival and the
+    moment the first server is free (Kiefer and Wolfowitz, 1955). The only events left are
+    arrivals and moves to the next station, so that the last visit of a patient needs none.
+    """
+    visits = station.size
+    stations = servers.size
+    started = np.empty(visits)
+    ended = np.empty(visits)
+    arrived = np.empty(visits)
+    left = np.zeros(visits, np.bool_)
+    is_last = np.zeros(visits, np.bool_)
+    for visit in last:
+        is_last[visit] = True
+
+    # When each server of a station is free next: a heap of its own between two bounds.
+    low = np.zeros(stations + 1, np.int64)
+    for place in range(stations):
+        low[place + 1] = low[place] + servers[place]
+    free = np.full(low[stations], -np.inf)
+
+    head = np.full(stations, -1, np.int64)
+    tail = np.full(stations, -1, np.int64)
+    behind = np.empty(visits, np.int64)
+    waiting = np.zeros(stations, np.int64)
+    queue_area = np.zeros(stations)
+    last_change = np.zeros(stations)
+
+    heap_time = np.empty(arrival.size)
+    heap_visit = np.empty(arrival.size, np.int64)
+    in_heap = 0
+    next_patient = 0
+    while True:
+        if in_heap and (next_patient == arrival.size or heap_time[0] <= arrival[next_patient]):
+            now = heap_time[0]
+            visit = heap_visit[0] + 1
+            in_heap = _pop(heap_time, heap_visit, in_heap)
+        elif next_patient < arrival.size:
+            now = arrival[next_patient]
+            visit = entry[next_patient]
+            next_patient += 1
+        else:
+            break
+        place = station[visit]
+        start = now
+        root = low[place]
+        count = low[place + 1] - root
+        if count:
+            start = max(now, free[root])
+            end = start + service[visit]
+            hole = 0
+            child = 1
+            while child < count:
+                if child + 1 < count and free[root + child + 1] < free[root + child]:
+                    child += 1
+                if free[root + child] >= end:
+                    break
+                free[root + hole] = free[root + child]
+                hole = child
+                child = 2 * hole + 1
+            free[root + hole] = end
+        else:  # a delay
+            end = start + service[visit]
+        arrived[visit] = now
+        started[visit] = start
+        ended[visit] = end
+        if not is_last[visit]:
+            in_heap = _push(heap_time, heap_visit, in_heap, end, visit)
+
+        # The queue is integrated as it is seen: who has started by now leaves it first.
+        if start > now:
+            while head[place] >= 0 and started[head[place]] <= now:
+                gone = head[place]
+                head[place] = behind[gone]
+                queue_area[place] += waiting[place] * (started[gone] - last_change[place])
+                last_change[place] = started[gone]
+                waiting[place] -= 1
+            behind[visit] = -1
+            if head[place] < 0:
+                head[place] = visit
+            else:
+                behind[tail[place]] = visit
+            tail[place] = visit
+            queue_area[place] += waiting[place] * (now - last_change[place])
+            last_change[place] = now
+            waiting[place] += 1
+    for place in range(stations):
+        visit = head[place]
+        while visit >= 0:
+            queue_area[place] += waiting[place] * (started[visit] - last_change[place])
+            last_change[place] = started[visit]
+            waiting[place] -= 1
+            visit = behind[visit]
+    return arrived, started, ended, left, queue_area
+
+
+@njit(cache=True, nogil=True)
 def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     arrival,
     entry,
@@ -306,23 +457,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 break
             now = time_departure
             visit = heap_visit[0]
-            in_heap -= 1
-            if in_heap:  # the last leaf sinks from the root
-                moved_time = heap_time[in_heap]
-                moved_visit = heap_visit[in_heap]
-                hole = 0
-                child = 1
-                while child < in_heap:
-                    if child + 1 < in_heap and heap_time[child + 1] < heap_time[child]:
-                        child += 1
-                    if heap_time[child] >= moved_time:
-                        break
-                    heap_time[hole] = heap_time[child]
-                    heap_visit[hole] = heap_visit[child]
-                    hole = child
-                    child = 2 * hole + 1
-                heap_time[hole] = moved_time
-                heap_visit[hole] = moved_visit
+            in_heap = _pop(heap_time, heap_visit, in_heap)
             freed = station[visit]
             busy[freed] -= 1
             if not is_last[visit]:
@@ -361,14 +496,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
             done = now + service[visit]
             ended[visit] = done
             busy[freed] += 1
-            hole = in_heap
-            in_heap += 1
-            while hole > 0 and heap_time[(hole - 1) >> 1] > done:
-                heap_time[hole] = heap_time[(hole - 1) >> 1]
-                heap_visit[hole] = heap_visit[(hole - 1) >> 1]
-                hole = (hole - 1) >> 1
-            heap_time[hole] = done
-            heap_visit[hole] = visit
+            in_heap = _push(heap_time, heap_visit, in_heap, done, visit)
 
         if come >= 0:
             place = station[come]
@@ -378,14 +506,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 done = now + service[come]
                 ended[come] = done
                 busy[place] += 1
-                hole = in_heap
-                in_heap += 1
-                while hole > 0 and heap_time[(hole - 1) >> 1] > done:
-                    heap_time[hole] = heap_time[(hole - 1) >> 1]
-                    heap_visit[hole] = heap_visit[(hole - 1) >> 1]
-                    hole = (hole - 1) >> 1
-                heap_time[hole] = done
-                heap_visit[hole] = come
+                in_heap = _push(heap_time, heap_visit, in_heap, done, come)
             else:
                 rank = priority[come] if priority.size else 0
                 behind[come] = -1
@@ -410,6 +531,31 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                     left[visit] = True
                 visit = behind[visit]
     return arrived, started, ended, left, queue_area
+
+
+def _rules(journeys: Journeys, stations: Sequence[Station]) -> tuple[Any, ...]:
+    """Patience, classes and rotas, as the general loop takes them."""
+    changes = sorted(
+        (start, index, count)
+        for index, place in enumerate(stations)
+        for count, start in zip(*place.rota, strict=True)
+        if np.isfinite(start)
+    )
+    begin = [p.rota[0][0] if np.isneginf(p.rota[1][0]) else 0.0 for p in stations]
+    patience = np.empty(0) if journeys.patience is None else journeys.patience
+    priority = np.empty(0) if journeys.priority is None else journeys.priority
+    most = sum(place.most for place in stations)
+    return (
+        np.ascontiguousarray(patience, float),
+        journeys.patience is not None,
+        priority.astype(np.int64),
+        1 + int(priority.max(initial=0)),
+        np.array(begin, float),
+        np.array([start for start, _, _ in changes], float),
+        np.array([index for _, index, _ in changes], np.int64),
+        np.array([count for _, _, count in changes], float),
+        int(min(most, journeys.arrival.size)) + 1,
+    )
 
 
 def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
@@ -442,39 +588,24 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
     number = int(journeys.station.max(initial=-1))
     if number >= len(stations):
         raise ValueError(f"simulate: station={number} does not exist; there are {len(stations)}")
-    most = sum(place.most for place in stations)
-    changes = sorted(
-        (start, index, count)
-        for index, place in enumerate(stations)
-        for count, start in zip(*place.rota, strict=True)
-        if np.isfinite(start)
-    )
-    begin = np.array(
-        [p.rota[0][0] if np.isneginf(p.rota[1][0]) else 0.0 for p in stations], dtype=float
-    )
-    classes = 1 if journeys.priority is None else int(journeys.priority.max(initial=0)) + 1
-    empty = np.empty(0)
     first = journeys.first.astype(np.int64, copy=False)
     arrival, entry = np.ascontiguousarray(journeys.arrival, float), first[:-1]
-    if (np.diff(arrival) < 0).any():
+    if (arrival[1:] < arrival[:-1]).any():
         order = np.argsort(arrival, kind="stable")
         arrival, entry = arrival[order], entry[order]
-    outcome = _event_loop(
+    paths = (
         arrival,
         entry,
         first[1:] - 1,
         journeys.station.astype(np.int64, copy=False),
         np.ascontiguousarray(journeys.service, float),
-        empty if journeys.patience is None else np.ascontiguousarray(journeys.patience, float),
-        journeys.patience is not None,
-        empty.astype(np.int64) if journeys.priority is None else journeys.priority.astype(np.int64),
-        classes,
-        begin,
-        np.array([start for start, _, _ in changes], float),
-        np.array([index for _, index, _ in changes], np.int64),
-        np.array([count for _, _, count in changes], float),
-        int(min(most, journeys.arrival.size)) + 1,
     )
+    always = np.array([place.always for place in stations])
+    if journeys.patience is None and journeys.priority is None and (always > 0).all():
+        servers = np.where(np.isinf(always), 0, np.minimum(always, arrival.size))
+        outcome = _first_come_loop(*paths, servers.astype(np.int64))
+    else:
+        outcome = _event_loop(*paths, *_rules(journeys, stations))
     arrived, started, ended, left, queue_area = outcome
     return Run(
         journeys=journeys,
