@@ -8,7 +8,8 @@ on how many workers share the work.
 
 Discipline of every station: free servers take the lowest priority class first, and within a
 class first come, first served; service is not interrupted (a server whose shift ends finishes
-the patient). A station with ``servers=inf`` is a delay: walking, laboratory time, rest.
+the patient). At one moment, ends of service come first, in the order of visits, then shifts,
+then arrivals. A station with ``servers=inf`` is a delay: walking, laboratory time, rest.
 Textbook background: Law (2015), Simulation Modeling and Analysis, 5th edition.
 """
 
@@ -86,10 +87,11 @@ class Station:
         return float(self.rota[0].max())
 
     @property
-    def always(self) -> float:
-        """Servers on duty at all times; 0 where shifts change."""
+    def always(self) -> int:
+        """Servers on duty at all times; 0 where shifts change them, or for a delay."""
         on_duty, starts = self.rota
-        return float(on_duty[0]) if np.isneginf(starts).all() else 0.0
+        always = np.isneginf(starts).all() and np.isfinite(on_duty).all()
+        return int(on_duty[0]) if always else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +138,9 @@ class Journeys:
                 f"Journeys: first must run from 0 to {visits} visits in {self.arrival.size + 1} "
                 f"entries, got {self.first.size} entries"
             )
-        if not (np.diff(self.first) > 0).all():
-            patient = int(np.flatnonzero(np.diff(self.first) <= 0)[0])
+        some = self.first[1:] > self.first[:-1]
+        if not some.all():
+            patient = int(np.flatnonzero(~some)[0])
             raise ValueError(f"Journeys: patient {patient} has no visit")
         for name in ("service", "patience", "priority"):
             values = getattr(self, name)
@@ -260,9 +263,50 @@ class Run:
 
 
 @njit(cache=True, nogil=True)
-def _push(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Put a visit's end into the heap; of equal times the lower visit is first."""
-    hole = size
+def _one_queue(  # type: ignore[no-untyped-def]  # pragma: no cover
+    arrival, service, servers, started, ended
+):
+    """First come, first served at one station whose servers all stay; returns the queue's area.
+
+    Who arrives starts when the first server is free (Kiefer and Wolfowitz, 1955), so the end of
+    a visit is known at once and the only events are arrivals.
+    """
+    free = np.full(servers, -np.inf)  # a heap of the times when each server is done
+    queue_area = 0.0
+    last_change = 0.0
+    gone = 0  # of those who came, how many have started by now
+    for visit in range(arrival.size):
+        now = arrival[visit]
+        start = max(now, free[0])
+        done = start + service[visit]
+        hole = 0
+        child = 1
+        while child < servers:
+            if child + 1 < servers and free[child + 1] < free[child]:
+                child += 1
+            if free[child] >= done:
+                break
+            free[hole] = free[child]
+            hole = child
+            child = 2 * hole + 1
+        free[hole] = done
+        while gone < visit and started[gone] <= now:
+            queue_area += (visit - gone) * (started[gone] - last_change)
+            last_change = started[gone]
+            gone += 1
+        queue_area += (visit - gone) * (now - last_change)
+        last_change = now
+        started[visit] = start
+        ended[visit] = done
+    for visit in range(gone, arrival.size):
+        queue_area += (arrival.size - visit) * (started[visit] - last_change)
+        last_change = started[visit]
+    return queue_area
+
+
+@njit(cache=True, nogil=True)
+def _rise(heap_time, heap_visit, hole, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put an end into the heap from below; of equal times the lower visit is first."""
     while hole > 0:
         above = (hole - 1) >> 1
         if heap_time[above] < time or (heap_time[above] == time and heap_visit[above] < visit):
@@ -272,26 +316,20 @@ def _push(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-
         hole = above
     heap_time[hole] = time
     heap_visit[hole] = visit
-    return size + 1
 
 
 @njit(cache=True, nogil=True)
-def _pop(heap_time, heap_visit, size):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Drop the first end from the heap: the last leaf sinks from the root."""
-    size -= 1
-    time = heap_time[size]
-    visit = heap_visit[size]
+def _sink(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put an end into the heap from above, in the place of the first."""
     hole = 0
     child = 1
     while child < size:
-        if child + 1 < size and (
-            heap_time[child + 1] < heap_time[child]
-            or (
-                heap_time[child + 1] == heap_time[child]
-                and heap_visit[child + 1] < heap_visit[child]
-            )
+        beside = child + 1
+        if beside < size and (
+            heap_time[beside] < heap_time[child]
+            or (heap_time[beside] == heap_time[child] and heap_visit[beside] < heap_visit[child])
         ):
-            child += 1
+            child = beside
         if heap_time[child] > time or (heap_time[child] == time and heap_visit[child] > visit):
             break
         heap_time[hole] = heap_time[child]
@@ -300,117 +338,19 @@ def _pop(heap_time, heap_visit, size):  # type: ignore[no-untyped-def]  # pragma
         child = 2 * hole + 1
     heap_time[hole] = time
     heap_visit[hole] = visit
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _first_come_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
-    arrival, entry, last, station, service, servers
-):
-    """The event loop where all servers stay, all patients wait and nobody goes first.
-
-    Then a visit's end is known when it arrives: it starts at the later of its arrival and the
-    moment the first server is free (Kiefer and Wolfowitz, 1955). The only events left are
-    arrivals and moves to the next station, so that the last visit of a patient needs none.
-    """
-    visits = station.size
-    stations = servers.size
-    started = np.empty(visits)
-    ended = np.empty(visits)
-    arrived = np.empty(visits)
-    left = np.zeros(visits, np.bool_)
-    is_last = np.zeros(visits, np.bool_)
-    for visit in last:
-        is_last[visit] = True
-
-    # When each server of a station is free next: a heap of its own between two bounds.
-    low = np.zeros(stations + 1, np.int64)
-    for place in range(stations):
-        low[place + 1] = low[place] + servers[place]
-    free = np.full(low[stations], -np.inf)
-
-    head = np.full(stations, -1, np.int64)
-    tail = np.full(stations, -1, np.int64)
-    behind = np.empty(visits, np.int64)
-    waiting = np.zeros(stations, np.int64)
-    queue_area = np.zeros(stations)
-    last_change = np.zeros(stations)
-
-    heap_time = np.empty(arrival.size)
-    heap_visit = np.empty(arrival.size, np.int64)
-    in_heap = 0
-    next_patient = 0
-    while True:
-        if in_heap and (next_patient == arrival.size or heap_time[0] <= arrival[next_patient]):
-            now = heap_time[0]
-            visit = heap_visit[0] + 1
-            in_heap = _pop(heap_time, heap_visit, in_heap)
-        elif next_patient < arrival.size:
-            now = arrival[next_patient]
-            visit = entry[next_patient]
-            next_patient += 1
-        else:
-            break
-        place = station[visit]
-        start = now
-        root = low[place]
-        count = low[place + 1] - root
-        if count:
-            start = max(now, free[root])
-            end = start + service[visit]
-            hole = 0
-            child = 1
-            while child < count:
-                if child + 1 < count and free[root + child + 1] < free[root + child]:
-                    child += 1
-                if free[root + child] >= end:
-                    break
-                free[root + hole] = free[root + child]
-                hole = child
-                child = 2 * hole + 1
-            free[root + hole] = end
-        else:  # a delay
-            end = start + service[visit]
-        arrived[visit] = now
-        started[visit] = start
-        ended[visit] = end
-        if not is_last[visit]:
-            in_heap = _push(heap_time, heap_visit, in_heap, end, visit)
-
-        # The queue is integrated as it is seen: who has started by now leaves it first.
-        if start > now:
-            while head[place] >= 0 and started[head[place]] <= now:
-                gone = head[place]
-                head[place] = behind[gone]
-                queue_area[place] += waiting[place] * (started[gone] - last_change[place])
-                last_change[place] = started[gone]
-                waiting[place] -= 1
-            behind[visit] = -1
-            if head[place] < 0:
-                head[place] = visit
-            else:
-                behind[tail[place]] = visit
-            tail[place] = visit
-            queue_area[place] += waiting[place] * (now - last_change[place])
-            last_change[place] = now
-            waiting[place] += 1
-    for place in range(stations):
-        visit = head[place]
-        while visit >= 0:
-            queue_area[place] += waiting[place] * (started[visit] - last_change[place])
-            last_change[place] = started[visit]
-            waiting[place] -= 1
-            visit = behind[visit]
-    return arrived, started, ended, left, queue_area
 
 
 @njit(cache=True, nogil=True)
 def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     arrival,
     entry,
-    last,
+    first,
     station,
     service,
+    arrived,
+    started,
+    ended,
+    left,
     patience,
     impatient,
     priority,
@@ -424,13 +364,9 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     """One pass through the events: arrivals (sorted), shifts (sorted), departures (a heap)."""
     visits = station.size
     stations = on_duty.size
-    arrived = np.full(visits, np.nan)
-    started = np.full(visits, np.nan)
-    ended = np.full(visits, np.nan)
-    left = np.zeros(visits, np.bool_)
     is_last = np.zeros(visits, np.bool_)
-    for visit in last:
-        is_last[visit] = True
+    for patient in range(1, first.size):
+        is_last[first[patient] - 1] = True
 
     # One linked list of waiting visits for each station and class.
     head = np.full((stations, classes), -1, np.int64)
@@ -444,11 +380,16 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     heap_time = np.empty(heap_size)
     heap_visit = np.empty(heap_size, np.int64)
     in_heap = 0
+    vacant = False
     next_patient = 0
     next_shift = 0
     time_arrival = arrival[0] if arrival.size else np.inf
     time_shift = shift_time[0] if shift_time.size else np.inf
     while True:
+        if vacant:
+            vacant = False
+            in_heap -= 1
+            _sink(heap_time, heap_visit, in_heap, heap_time[in_heap], heap_visit[in_heap])
         time_departure = heap_time[0] if in_heap else np.inf
         come = -1
         freed = -1
@@ -457,7 +398,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 break
             now = time_departure
             visit = heap_visit[0]
-            in_heap = _pop(heap_time, heap_visit, in_heap)
+            vacant = True  # until who starts next takes the root, or the last leaf does
             freed = station[visit]
             busy[freed] -= 1
             if not is_last[visit]:
@@ -496,7 +437,12 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
             done = now + service[visit]
             ended[visit] = done
             busy[freed] += 1
-            in_heap = _push(heap_time, heap_visit, in_heap, done, visit)
+            if vacant:
+                vacant = False
+                _sink(heap_time, heap_visit, in_heap, done, visit)
+            else:
+                _rise(heap_time, heap_visit, in_heap, done, visit)
+                in_heap += 1
 
         if come >= 0:
             place = station[come]
@@ -506,7 +452,12 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 done = now + service[come]
                 ended[come] = done
                 busy[place] += 1
-                in_heap = _push(heap_time, heap_visit, in_heap, done, come)
+                if vacant:
+                    vacant = False
+                    _sink(heap_time, heap_visit, in_heap, done, come)
+                else:
+                    _rise(heap_time, heap_visit, in_heap, done, come)
+                    in_heap += 1
             else:
                 rank = priority[come] if priority.size else 0
                 behind[come] = -1
@@ -530,31 +481,28 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                     queue_area[place] += patience[visit]
                     left[visit] = True
                 visit = behind[visit]
-    return arrived, started, ended, left, queue_area
+    return queue_area
 
 
-def _rules(journeys: Journeys, stations: Sequence[Station]) -> tuple[Any, ...]:
-    """Patience, classes and rotas, as the general loop takes them."""
-    changes = sorted(
-        (start, index, count)
-        for index, place in enumerate(stations)
-        for count, start in zip(*place.rota, strict=True)
-        if np.isfinite(start)
-    )
-    begin = [p.rota[0][0] if np.isneginf(p.rota[1][0]) else 0.0 for p in stations]
-    patience = np.empty(0) if journeys.patience is None else journeys.patience
-    priority = np.empty(0) if journeys.priority is None else journeys.priority
-    most = sum(place.most for place in stations)
-    return (
-        np.ascontiguousarray(patience, float),
-        journeys.patience is not None,
-        priority.astype(np.int64),
-        1 + int(priority.max(initial=0)),
-        np.array(begin, float),
-        np.array([start for start, _, _ in changes], float),
-        np.array([index for _, index, _ in changes], np.int64),
-        np.array([count for _, _, count in changes], float),
-        int(min(most, journeys.arrival.size)) + 1,
+def _simulate_one_queue(journeys: Journeys, stations: Sequence[Station], servers: int) -> Run:
+    """What the event loop finds, visit by visit, in a fraction of its time."""
+    arrival = np.ascontiguousarray(journeys.arrival, float)
+    service = np.ascontiguousarray(journeys.service, float)
+    times = np.empty((2, arrival.size))
+    if (arrival[1:] < arrival[:-1]).any():
+        order = np.argsort(arrival, kind="stable")
+        area = _one_queue(arrival[order], service[order], servers, *times)
+        times[:, order] = times.copy()
+    else:
+        area = _one_queue(arrival, service, servers, *times)
+    return Run(
+        journeys=journeys,
+        stations=tuple(stations),
+        arrived=arrival,
+        started=times[0],
+        ended=times[1],
+        left=np.zeros(arrival.size, np.bool_),
+        queue_area=np.array([area]),
     )
 
 
@@ -588,25 +536,51 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
     number = int(journeys.station.max(initial=-1))
     if number >= len(stations):
         raise ValueError(f"simulate: station={number} does not exist; there are {len(stations)}")
+    once = len(stations) == 1 and journeys.station.size == journeys.arrival.size
+    if once and journeys.patience is None and journeys.priority is None:
+        servers = min(stations[0].always, journeys.arrival.size)
+        if servers:
+            return _simulate_one_queue(journeys, stations, servers)
+    most = sum(place.most for place in stations)
+    changes = sorted(
+        (start, index, count)
+        for index, place in enumerate(stations)
+        for count, start in zip(*place.rota, strict=True)
+        if np.isfinite(start)
+    )
+    begin = np.array(
+        [p.rota[0][0] if np.isneginf(p.rota[1][0]) else 0.0 for p in stations], dtype=float
+    )
+    classes = 1 if journeys.priority is None else int(journeys.priority.max(initial=0)) + 1
+    empty = np.empty(0)
     first = journeys.first.astype(np.int64, copy=False)
     arrival, entry = np.ascontiguousarray(journeys.arrival, float), first[:-1]
     if (arrival[1:] < arrival[:-1]).any():
         order = np.argsort(arrival, kind="stable")
         arrival, entry = arrival[order], entry[order]
-    paths = (
+    # Numpy's allocator asks for large pages, the compiled loop's does not.
+    arrived, started, ended = np.full((3, journeys.station.size), np.nan)
+    left = np.zeros(journeys.station.size, np.bool_)
+    queue_area = _event_loop(
         arrival,
         entry,
-        first[1:] - 1,
+        first,
         journeys.station.astype(np.int64, copy=False),
         np.ascontiguousarray(journeys.service, float),
+        arrived,
+        started,
+        ended,
+        left,
+        empty if journeys.patience is None else np.ascontiguousarray(journeys.patience, float),
+        journeys.patience is not None,
+        empty.astype(np.int64) if journeys.priority is None else journeys.priority.astype(np.int64),
+        classes,
+        begin,
+        np.array([start for start, _, _ in changes], float),
+        np.array([index for _, index, _ in changes], np.int64),
+        np.array([count for _, _, count in changes], float),
+        int(min(most, journeys.arrival.size)) + 1,
     )
-    always = np.array([place.always for place in stations])
-    if journeys.patience is None and journeys.priority is None and (always > 0).all():
-        servers = np.where(np.isinf(always), 0, np.minimum(always, arrival.size))
-        outcome = _first_come_loop(*paths, servers.astype(np.int64))
-    else:
-        outcome = _event_loop(*paths, *_rules(journeys, stations))
-    arrived, started, ended, left, queue_area = outcome
     return Run(
         journeys=journeys,
         stations=tuple(stations),
