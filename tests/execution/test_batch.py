@@ -272,8 +272,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }.items():
         monkeypatch.setenv(key, value)
-    # Its own Python: what stands here is not for it.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    # A Python of its own: what stands here is not for it.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AWS_"))}
     with subprocess.Popen(
         [program, "-H", "127.0.0.1", "-p", str(port)],
         env=clean,
