@@ -119,8 +119,12 @@ def test_a_sweep_whose_code_changes_stops_and_mixes_nothing(
     out = tmp_path / "out"
     batch.sweep(plan(), out, workers=2)
 
+    ended_runs = []
+
     def told(run: str, said: Any) -> None:
-        set_body(tiny_home, BODY.replace("/ p", "/ 2 / p"))
+        ended_runs.append(run)
+        if len(ended_runs) == 1:  # a second writing might meet the next run's look at the file
+            set_body(tiny_home, BODY.replace("/ p", "/ 2 / p"))
 
     changed = "time.sleep(1)\n" + BODY
     set_body(tiny_home, "import time\n" + changed)
@@ -174,7 +178,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def command(tmp_path: Path) -> list[str]:
     file = tmp_path / "fees.yaml"
-    content = {"case": "restaurants", "grid": {"delivery_fee": [float(n) for n in range(5, 25)]}}
+    content = {"case": "restaurants", "grid": {"delivery_fee": [float(n) for n in range(5, 17)]}}
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return [sys.executable, "-m", "o2o_research.cli", "sweep", str(file), "--workers", "2",
             "--out", str(tmp_path / "out")]  # fmt: skip
@@ -185,7 +189,7 @@ def test_a_batch_that_is_stopped_resumes(
     tiny_home: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    set_body(tiny_home, "import time; time.sleep(0.2)\n" + BODY)
+    set_body(tiny_home, "import time; time.sleep(0.3)\n" + BODY)
     # A test in the background must not make its batch deaf to Ctrl-C.
     with subprocess.Popen(
         command(tmp_path),
@@ -201,9 +205,9 @@ def test_a_batch_that_is_stopped_resumes(
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     made = [path.parent.name for path in (out / "runs").glob("[!.]*/run.json")]
     good = [run for run in made if (about(Folder(out), run) or {}).get("state") == "ok"]
-    assert 1 < len(good) < 20
+    assert 1 < len(good) < 12
     again = batch.sweep(plans.read(tmp_path / "fees.yaml"), out, workers=2)
-    assert (again.taken, again.failed, len(again.states)) == (len(good), [], 20)
+    assert (again.taken, again.failed, len(again.states)) == (len(good), [], 12)
     assert not list((out / "runs").glob(".*"))
     assert holds(out, most=2)
 
@@ -327,7 +331,7 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
 ) -> None:
     distributed = pytest.importorskip("distributed")
     set_body(tiny_home, "import time; time.sleep(0.3)\n" + BODY)
-    fees = [float(n) for n in range(5, 13)]
+    fees = [float(n) for n in range(5, 11)]
     batch.sweep(plan(fees), tmp_path / "here", workers=2)
     killed = []
 
