@@ -193,16 +193,19 @@ def test_a_batch_that_is_stopped_resumes(
     # A test in the background must not make its batch deaf to Ctrl-C.
     with subprocess.Popen(
         command(tmp_path),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             assert soon(lambda: len(list((out / "runs").glob("*/run.json"))) > 1, 240)
             process.send_signal(how)
-            process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    if how != signal.SIGKILL:
+        assert b"of 12 runs are done; the same command goes on from there" in said
     made = [path.parent.name for path in (out / "runs").glob("[!.]*/run.json")]
     good = [run for run in made if (about(Folder(out), run) or {}).get("state") == "ok"]
     assert 1 < len(good) < 12
