@@ -198,7 +198,7 @@ def test_a_batch_that_is_stopped_resumes(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            assert soon(lambda: len(list((out / "runs").glob("*/run.json"))) > 1, 240)
+            assert soon(lambda: len(list((out / "runs").glob("[!.]*/run.json"))) > 1, 240)
             process.send_signal(how)
             said, _ = process.communicate(timeout=120)
         finally:
