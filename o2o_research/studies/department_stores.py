@@ -590,37 +590,45 @@ def day_one_active(base: Membership) -> Array:
     return np.asarray(base.curve.impulse_share * np.asarray(base.tactics["gift"].activation_share))
 
 
+def grows(here: TwoSided, members: Array, brands: ArrayLike, years: int = 10) -> Array:
+    """Whether a start ends nearer to the full market than to the empty one after ``years``.
+
+    A market with one future grows where more than half of its members are in it. Broadcasts;
+    the same answer as ``critical_members`` at a fortieth of its cost.
+    """
+    months = 12 * years
+    at = np.minimum(members, 1.0)
+    full, empty = (here.path(np.full(at.shape, v), v, months, steps=4)[0][-1] for v in (1.0, 0.0))
+    end = here.path(at, brands, months, steps=4)[0][-1]
+    return np.where(full - empty < 1e-3, full > 0.5, end > 0.5 * (full + empty))
+
+
 def critical_brands(here: TwoSided, members: Array) -> Array:
     """Least share of brands with which ``members`` grow by themselves; inf where all are too few."""
-    size = np.broadcast_shapes(np.shape(members), np.shape(here.critical_members(0.0)))
-    low, high = np.zeros(size), np.ones(size)
-    never = np.asarray(here.critical_members(np.ones(size)) > members)
-    for _ in range(14):
+    low, high = np.zeros(members.shape), np.ones(members.shape)
+    never = ~grows(here, members, 1.0)
+    for _ in range(12):
         middle = 0.5 * (low + high)
-        enough = here.critical_members(middle) <= members
+        enough = grows(here, members, middle)
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(never, np.inf, high)
+    return np.where(never, np.inf, np.where(high < 1e-3, 0.0, high))
 
 
-def growth_chance(here: TwoSided, members: Array, brands: float) -> float:
-    """Share of plausible markets in which this start grows by itself."""
-    enough = np.asarray(here.critical_members(np.full(members.shape, brands)) <= members)
-    return float(enough[1:].mean())
+def growth_chances(here: TwoSided, members: Array, brands: ArrayLike) -> Array:
+    """Share of plausible markets in which a start grows by itself, for each share of brands."""
+    each = [grows(here, members, float(b))[1:].mean() for b in np.atleast_1d(brands)]
+    return np.array(each)
 
 
 def members_per_brand(p: Any, here: TwoSided) -> float:
-    """Active members whom one more brand saves, at the edge where day one's members are just enough.
+    """Active members that each brand saves between two and three tenths of the brands.
 
-    Not-a-number where the market has no such edge.
+    Not-a-number where the market has no tipping line there.
     """
-    one = stated_mall(here)
-    brands = np.linspace(0.02, 0.98, 97)
-    needed = np.asarray(one.critical_members(brands))
-    inside = np.flatnonzero(np.isfinite(needed) & (needed > 0))
-    if inside.size < 2:
+    few, more = stated_mall(here).critical_members(np.array([0.2, 0.3]))
+    if not np.isfinite(few) or few == 0:
         return float("nan")
-    slope = (needed[inside[0]] - needed[inside[-1]]) / (brands[inside[-1]] - brands[inside[0]])
-    return float(slope * _at(p.potential_members, 0) / _at(p.brand_count, 0))
+    return float((few - more) * _at(p.potential_members, 0) / (0.1 * _at(p.brand_count, 0)))
 
 
 def orders_gained(
@@ -916,31 +924,27 @@ def staged(
 ) -> Staged:  # fmt: skip
     """The staged choice whose whole roll-out is worth what the J-curve says it is.
 
-    Active members are the curve's average; a member's margin starts at the first year's and
-    recovers to what makes the prize equal the curve's present value.
+    Active members are the curve's average, and a member's yearly worth makes the prize equal its
+    present value. That margins fall first is in that value: it happens whenever one starts.
     """
     one = _Stated(p, draw)
     rate = float(_at(curve.rate, draw))
     months = np.ones(curve.active.shape[0])
     annuity = float(discounted(months, rate).sum()) / 12.0
     level = float(discounted(curve.active[:, draw], rate).sum()) / 12.0 / annuity
-    brought = (curve.operating + curve.running)[:12, draw].sum()
-    first = float(brought / curve.active[:12, draw].mean())
-    fade, recovery = 1.0 / annuity, one.recovery_rate
-    slope = 1.0 / (fade + recovery)
-    normal = (float(curve.prize[draw]) / level - first * slope) / (annuity - slope)
+    worth = float(curve.prize[draw]) / level / annuity
     cost = float(curve.cost[draw])
     pilot = one.pilot_part * cost
     return Staged(
         members=level,
         growth=one.riskless_rate - one.waiting_loss,
         volatility=_at(volatility, draw),
-        margin=first,
-        normal_margin=normal,
-        recovery_rate=recovery,
-        margin_noise=0.2 * abs(normal),
+        margin=worth,
+        normal_margin=worth,
+        recovery_rate=one.recovery_rate,
+        margin_noise=one.margin_noise * abs(worth),
         rate=one.riskless_rate,
-        fading=fade - one.riskless_rate,
+        fading=1.0 / annuity - one.riskless_rate,
         quality_spread=one.quality_spread,
         signal_noise=one.signal_noise,
         pilot_cost=pilot,
@@ -998,16 +1002,19 @@ def start_over_wait(
     return np.array(found)
 
 
-def lead_by_entry(
-    p: Any, curve: JCurve, volatility: ArrayLike, entry_rates: ArrayLike, seed: int
+def lead_by_ratio(
+    p: Any, curve: JCurve, volatility: ArrayLike, ratios: ArrayLike, entry_rate: float, seed: int
 ) -> Array:
-    """The same at the stated values over the rival's hazard."""
-    return np.array(
-        [
-            start_over_wait(p, curve, volatility, 0, seed, entry_rate=float(h), paths=1000)[0]
-            for h in np.asarray(entry_rates, float)
-        ]
-    )
+    """The same at the stated values, were what members bring so many times what is committed."""
+    here = float(curve.prize[0] / curve.cost[0])
+    leads = []
+    for ratio in np.asarray(ratios, float):
+        brought = (curve.operating + curve.running) * (ratio / here)
+        other = replace(curve, operating=brought - curve.running)
+        leads.append(
+            start_over_wait(p, other, volatility, 0, seed, entry_rate=entry_rate, paths=800)[0]
+        )
+    return np.array(leads)
 
 
 def defence(p: Any, curve: JCurve) -> Array:
