@@ -248,7 +248,7 @@ def decision_map(
                 title=f"term:{z[0]}",
                 legend=alt.Legend(
                     title=f"term:{z[0]}",
-                    titleOrient="left",
+                    titleOrient="top",
                     titleLimit=400,
                     titleFontSize=12.5,
                     gradientLength=200,
