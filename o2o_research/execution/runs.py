@@ -449,7 +449,9 @@ def _make_parent(out: Path) -> None:
         raise CaseError(f"cannot write to {out.parent}: {error.strerror}") from error
     if out.exists() and not out.is_dir():
         raise CaseError(f"cannot write to {out}: a file of that name is there")
-    if out.is_dir() and any(out.iterdir()) and not (out / "findings.json").is_file():
+    # A lineage may be found before the first run.
+    held = {path.name for path in out.iterdir()} - {lineage.FILE} if out.is_dir() else set()
+    if held and "findings.json" not in held:
         raise CaseError(f"{out} holds something else than a run; name an empty or a new folder")
 
 
