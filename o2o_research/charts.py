@@ -238,6 +238,7 @@ def decision_map(
                     title=f"term:{z[0]}",
                     titleOrient="left",
                     titleLimit=400,
+                    titlePadding=32,
                     titleFontSize=12.5,
                     gradientLength=200,
                     labelExpr=f"axis:{z[0]}",
