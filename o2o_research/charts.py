@@ -250,6 +250,7 @@ def decision_map(
                     title=f"term:{z[0]}",
                     titleOrient="top",
                     titleLimit=400,
+                    titlePadding=32,
                     titleFontSize=12.5,
                     gradientLength=200,
                     labelExpr=f"axis:{z[0]}",
