@@ -10,6 +10,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+from ibis.common.exceptions import TableNotFound
 
 from o2o_research.data.expressions import Reader
 from o2o_research.data.files import files
@@ -39,6 +40,9 @@ def opened(given: Source, table: Table, timezone: str) -> ir.Table:
         con = _connected(given.scheme, url, timezone)
         schema, _, bare = name.rpartition(".")
         found: ir.Table = con.table(bare, database=schema or None)
+    except TableNotFound:
+        wanted = "" if schema else "; outside the first schema name that too, as sales.orders"
+        raise DataError(f"{given.scheme}: there is no table {name}{wanted}") from None
     except ImportError:
         extra = _PACKAGES.get(given.scheme, given.scheme)
         raise DataError(f"{given.scheme} wants a driver; install ibis-framework[{extra}]") from None

