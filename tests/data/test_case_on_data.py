@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import html
 import importlib.util
 import json
 import logging
@@ -10,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from o2o_research import cases
@@ -17,13 +22,16 @@ from o2o_research.cli_data import data_parameters
 from o2o_research.data import complete_journey, read_orders, write_orders
 from o2o_research.errors import CaseError
 from o2o_research.execution import run
+from o2o_research.texts import drawable
+
+from .hostile import TEXTS
 
 URL = "postgresql://shop:${O2O_TEST_PASSWORD}@/postgres?host=${O2O_TEST_SOCKET}#journey"
 
 
 def findings(data: str, out: Path, **how: Any) -> dict[str, Any]:
     given = [*data_parameters("restaurants", data, how.pop("lenient", False))]
-    given += [("deal_label", "first_quarter"), ("draws", "60")]
+    given += [("deal_label", "first_quarter"), ("draws", "100")]
     run("restaurants", cases.parameters("restaurants", None, given), out, **how)
     return dict(json.loads((out / "findings.json").read_text("utf-8"))["findings"])
 
@@ -98,3 +106,37 @@ def test_data_go_to_the_parameters_that_take_their_tables(tmp_path: Path) -> Non
     ]
     with pytest.raises(CaseError, match="restaurants reads orders; the mapping names visits"):
         data_parameters("restaurants", str(mapping), False)
+
+
+@pytest.mark.slow
+def test_a_whole_report_on_hostile_brands_shows_them_as_text(tmp_path: Path) -> None:
+    """Eight brands of a sales log, the file's own name and a hostile country, to page and paper."""
+    brands = [TEXTS[key] for key in ("script", "formula", "bold", "typst-code", "ours-text", "sql",
+                                     "right-to-left", "megabyte")]  # fmt: skip
+    months = [dt.datetime(2014, month, 1) for month in range(1, 13)]
+    log = tmp_path / "<b>=1+1 [x](y).parquet"
+    rng = np.random.default_rng(2)
+    n = len(brands) * len(months)
+    pq.write_table(
+        pa.table(
+            {
+                "period": months * len(brands),
+                "brand": [brand for brand in brands for _ in months],
+                "channel": [TEXTS["image"]] * n,
+                "country": [TEXTS["arabic"]] * n,
+                "units": rng.integers(500, 900, n),
+                "price": [798.0] * n,
+            }
+        ),
+        log,
+    )
+    given = [*data_parameters("phones", json.dumps({"sales": {"source": str(log)}}), False)]
+    given += [("draws", "100")]
+    out = tmp_path / "run"
+    run("phones", cases.parameters("phones", None, given), out)
+    for language in ("zh", "en"):
+        page = (out / f"phones.{language}.html").read_text("utf-8")
+        for brand in brands:
+            assert f">{html.escape(drawable(brand), quote=False)}<" in page.replace("&quot;", '"')
+        assert "<script>alert(1)" not in page
+        assert (out / f"phones.{language}.pdf").stat().st_size > 10_000

@@ -220,7 +220,6 @@ def test_no_command_says_a_secret_and_no_log_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(cli.err, "file", None)
     out = str(tmp_path / "run")
     monkeypatch.setattr("sys.argv", ["o2o", *(out if a == "OUT" else a for a in arguments)])
     left = 0
