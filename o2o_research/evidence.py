@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -91,6 +91,10 @@ class Evidence:
     headline: str | None = None
     # The cases whose findings it reads: a synthesis has some, a case of an article none.
     reads: tuple[str, ...] = ()
+    # What it takes from each: by element of its frame and case, a formula over the case's numbers.
+    frame: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # The claims of theirs that promise a gain; the others warn, or set a condition.
+    promises: tuple[str, ...] = ()
 
 
 @cache
@@ -126,6 +130,8 @@ def evidence(case: str) -> Evidence:
             origins={key: _origin(key, dict(entry)) for key, entry in raw["origins"].items()},
             headline=raw.get("headline"),
             reads=tuple(raw.get("reads", ())),
+            frame=raw.get("frame", {}),
+            promises=tuple(raw.get("promises", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CaseError(f"evidence/{case}.yaml: {type(error).__name__} {error}") from error

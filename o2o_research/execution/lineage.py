@@ -33,7 +33,7 @@ from typing import Any
 import nbformat
 import numpy as np
 
-from o2o_research import cases, narrative
+from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
 from o2o_research.publishing.words import word
@@ -162,6 +162,9 @@ def key(name: str, read: Sequence[str] = ()) -> str:
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
     ranges = {name: (o.low, o.high) for name, o in case.evidence.origins.items()}
     digest.update(json.dumps([FORM, case.defaults, ranges], default=str, sort_keys=True).encode())
+    if case.evidence.reads:
+        decides = [quotes.digests(name), case.evidence.frame]
+        digest.update(json.dumps(decides, default=str, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -234,6 +237,11 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         ends = about.interval(number.low, number.high, language)
         lines.append(f"  {say('interval')}: {ends} ({say(f'basis {number.basis}')})")
     lines.append(f"  {say('unit')}: {about.unit.name(language) or '—'}")
+    if number.source is not None and number.formula is not None:
+        taken = word("taken from", language, term(number.source).name(language))
+        lines.append(f"  {say('origin')}: {taken}: {number.formula}")
+        lines += [f"    o2o explain {number.source} {name}" for name in _found_there(number)]
+        return lines
     lines.append(f"  {say('cell')}: {name}.ipynb, {made['cell']}")
     lines += [f"    {line}" for line in made["statement"].splitlines()]
     for method in made["methods"]:
@@ -256,6 +264,12 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
             f"[{say(f'kind {origin.kind}')}{source}]"
         )
     return lines
+
+
+def _found_there(number: narrative.Finding) -> list[str]:
+    """The findings, among the names that a formula speaks of, of the case it was taken from."""
+    known = quotes.findings(str(number.source))["findings"]
+    return [name for name in quotes.operands(str(number.formula)) if name in known]
 
 
 # ── found by running ──────────────────────────────────────────────────────────────────────────
