@@ -42,7 +42,7 @@ class Contact:
     ordinary_return_share : float
         The same for an ordinary new customer, in [0, 1). [r]
     patience : float
-        Discount factor from one visit to the next, in [0, 1). [b]
+        Discount factor from one visit to the next, in (0, 1). [b]
     displaced_share : float
         Share of the new orders that take the place of one at full terms, in [0, 1]. [x]
 
@@ -81,7 +81,7 @@ class Contact:
             new_share="[0, 1]",
             return_share="[0, 1)",
             ordinary_return_share="[0, 1)",
-            patience="[0, 1)",
+            patience="(0, 1)",
             displaced_share="[0, 1]",
         )
 
@@ -135,8 +135,8 @@ class Contact:
         """
         some = np.asarray(self.new_share, float) > 0
         new = np.where(some, self.new_share, 1.0)
-        wanted = self.cost / (new * self.margin) - 1.0 + self.displaced_share
-        needed = np.where(wanted > 0, wanted / (self.patience * (1.0 + wanted)), 0.0)
+        wanted = np.maximum(self.cost / (new * self.margin) - 1.0 + self.displaced_share, 0.0)
+        needed = wanted / (self.patience * (1.0 + wanted))
         return np.where(some & (needed < 1), needed, np.inf)[()]
 
 

@@ -355,9 +355,13 @@ class Check:
         return chance(own - other, self.rule, 0.0)
 
 
+def ordered(checks: Sequence[Check], alike: Likeness) -> list[Check]:
+    """Those that the nearest case teaches first."""
+    return sorted(checks, key=lambda each: -alike.shares.get(each.case, 0.0))
+
+
 def guide_table(checks: Sequence[Check], alike: Likeness) -> pd.DataFrame:
     """A row a check, those of the nearest case first."""
-    ordered = sorted(checks, key=lambda each: -alike.shares.get(each.case, 0.0))
     return pd.DataFrame(
         {
             "guide_rule": each.term,
@@ -365,7 +369,7 @@ def guide_table(checks: Sequence[Check], alike: Likeness) -> pd.DataFrame:
             "guide_limit": Words(*(f"{each.rule} {getattr(each.limit, x)}" for x in LANGUAGES)),
             "chance_to_pass": _share(each.chance),
         }
-        for each in ordered
+        for each in ordered(checks, alike)
     )
 
 
