@@ -3,7 +3,8 @@
 A specification holds references instead of words, and ``localise`` puts the words in:
 ``term:key`` is a Term's label with its unit, ``name:key`` its name alone, ``value:key:number``
 a formatted number, ``axis:key`` a label expression for the ticks, ``text:zh¦en`` a text in both
-languages, and ``flag:zh¦en|key:number`` a text before a number.
+languages, ``flag:zh¦en|key:number`` a text before a number, and ``own:words`` an analyst's own
+words, shown as words whatever marks they hold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from o2o_research.terms import COUNTED, LANGUAGES, Language, term
+from o2o_research.texts import drawable, escaped
 
 VEGALITE = "application/vnd.vegalite.v5+json"
 FONT = "Noto Sans SC"
@@ -126,6 +128,8 @@ def localise(spec: Any, language: Language) -> Any:
         return _tick(rest, language)
     if kind == "text":
         return rest.split("¦")[0 if language == "zh" else 1]
+    if kind == "own":
+        return drawable(rest)
     if kind == "flag":
         words, _, value = rest.partition("|")
         return f"{localise(f'text:{words}', language)} {localise(f'value:{value}', language)}"
@@ -147,6 +151,8 @@ def _word(value: Any, language: Language) -> str:
     if hasattr(value, language):
         return str(getattr(value, language))
     text = str(value)
+    if text.startswith("own:"):
+        return escaped(localise(text, language))
     return localise(text, language) if ":" in text else term(text).name(language)
 
 

@@ -24,6 +24,7 @@ from o2o_research.errors import CaseError
 from o2o_research.evidence import Claim
 from o2o_research.figures import Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
+from o2o_research.texts import escaped
 
 Verdict = Literal["supported", "contradicted", "depends", "untested"]
 Basis = Literal["assumptions", "sample", "exact"]
@@ -68,7 +69,7 @@ class Shown:
         words = self.term.format(self.value, language)
         if not isinstance(self.value, int | float):
             # A path or a name stays text, whatever marks of Markdown it holds.
-            words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(words.split()))
+            words = escaped(" ".join(words.split()))
         return f"[{words}](#{self.anchor})"
 
 

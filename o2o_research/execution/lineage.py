@@ -54,7 +54,7 @@ LIMIT = 3600
 _APART = ("draws", "seed")
 # Modules whose functions find a root or reshape an array, whatever they are asked about.
 _TOOLS = ("numerics", "__init__")
-_NAME = r"[A-Z][\w’'\-]+"
+_NAME = r"(?:v[ao]n (?:der )?)?[A-Z]\w*[a-z][\w’'\-]*"
 _CITED = re.compile(
     rf"({_NAME}(?:(?:, | & | and |, and ){_NAME})*(?: et al\.)?),? \(?((?:19|20)\d\d)\)?"
 )
@@ -631,11 +631,14 @@ def cited_in(doc: str) -> list[str]:
 
     >>> cited_in("Profit identity after Edelman, Jaffe & Kominers (2016); see Table 2.")
     ['Edelman, Jaffe & Kominers (2016)']
+    >>> cited_in("Wilson's (1927) interval of a share (LMDI, Ang 2005), after van der Aalst (2016)")
+    ['Wilson (1927)', 'Ang (2005)', 'van der Aalst (2016)']
     """
     found = []
     for names, year in _CITED.findall(" ".join(doc.split())):
         if names.split(" ")[0].rstrip(",") not in _NOT_NAMES:
-            found.append(f"{names.rstrip(',')} ({year})")
+            who = re.sub(r"['’]s$", "", names.rstrip(","))
+            found.append(f"{who} ({year})")
     return list(dict.fromkeys(found))
 
 

@@ -64,7 +64,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "basis": ("区间反映", "Basis"),
     "basis assumptions": ("参数假设", "assumptions"),
     "basis sample": ("抽样误差", "sample"),
-    "basis exact": ("无区间", "no interval"),
+    "basis exact": ("无误差", "exact"),
     "range": ("合理范围", "Plausible range"),
     "origin": ("来源", "Origin"),
     "kind reported": ("文章所载", "reported"),

@@ -710,7 +710,7 @@ def sales_of(sales: str, posterior: CurvePosterior, rng: np.random.Generator) ->
         The log is not what the sales table promises.
     """
     if sales:
-        return {each.brand: each.units for each in read_sales(sales)[:8]}
+        return {f"own:{each.brand}": each.units for each in read_sales(sales)[:8]}
     found = {}
     market, innovation, imitation = (
         np.ravel(each)
@@ -736,17 +736,11 @@ def sales_of(sales: str, posterior: CurvePosterior, rng: np.random.Generator) ->
     return found
 
 
-def _brand(name: str) -> str:
-    """A brand as a cell or a label shows it, whatever marks it holds."""
-    plain = name if name.startswith("text:") else f"text:{name}¦{name}"
-    return plain.replace("|", "/")
-
-
 def fit_table(series: Mapping[str, Array]) -> pd.DataFrame:
     """Each whole series' curve: market with its interval, coefficients, whether the peak was seen."""
     rows = []
     for name, units in series.items():
-        row: dict[str, Any] = {"series_brand": _brand(name), "periods_seen": float(units.size)}
+        row: dict[str, Any] = {"series_brand": name, "periods_seen": float(units.size)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MarketUnknown)
             try:
@@ -783,7 +777,7 @@ def scores_of(series: Mapping[str, Array], rng: np.random.Generator) -> list[Sco
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "series_brand": [_brand(each.series) for each in scores],
+            "series_brand": [each.series for each in scores],
             "forecast_method": [METHODS[each.method] for each in scores],
             "periods_seen": [float(each.seen) for each in scores],
             "forecast_error": [each.error for each in scores],

@@ -86,10 +86,11 @@ def _ends(draws: Array, level: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class _Family(Generic[Curve]):
-    """A curve as the solver sees it: theta = (ln a, ln q, ln k N, [j / y1, b1, b2]).
+    """A curve as the solver sees it: theta = (ln a, q n, ln k N, [j / y1, b1, b2]).
 
-    a is the rate of sales at the launch, k = 1 / market, N all that was sold, y1 the sales of
-    the first period.
+    a is the rate of sales at the launch, k = 1 / market, N all that was sold in n periods, y1
+    the sales of the first. q itself, not its logarithm: without imitation a curve is a curve
+    like another, and ln q would have room without end in which the data see no difference.
     """
 
     make: Callable[..., Curve]
@@ -125,7 +126,7 @@ class _Family(Generic[Curve]):
         zero = np.zeros(len(theta))
         return {
             "a": np.exp(theta[:, 0]) * self.total,
-            "q": np.exp(theta[:, 1]),
+            "q": theta[:, 1] / self.sales.size,
             "k": np.exp(theta[:, 2]) / self.total,
             "j": given.get("impulse_share", zero) * self.first,
             "b1": given.get("price_effect", zero),
@@ -181,7 +182,7 @@ class _Family(Generic[Curve]):
         }
         rows: list[tuple[float, float]] = [
             (np.log(1e-9 / n), np.log(20.0)),
-            (np.log(1e-4 / n), np.log(30.0)),
+            (0.0, 30.0 * n),
             (np.log(_EMPTY), np.log(_CROWDED)),
             *(ends[name] for name in self.extra),
         ]
@@ -197,7 +198,7 @@ class _Family(Generic[Curve]):
             for full in (0.1, 0.6, 0.98):
                 for lone in (0.003, 0.05, 0.6):
                     q = pace / n
-                    rows.append([np.log(max(lone * q / full, 1e-9 / n)), np.log(q), np.log(full)])
+                    rows.append([np.log(max(lone * q / full, 1e-9 / n)), pace, np.log(full)])
         extra = {"impulse_share": 0.3, "price_effect": 0.0, "advertising_effect": 0.0}
         tail = [extra[name] for name in self.extra]
         return np.array([row + tail for row in rows])
@@ -337,8 +338,8 @@ class DiffusionFit(Fit[Curve]):
     def _draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array, float]:
         """theta and dispersion, drawn from the likelihood; their effective sample size.
 
-        Flat in 1 / market, ln a, ln q and the effects. Proposals: the profile over the market,
-        normal about it in the other parameters; then weighted by the exact likelihood (with
+        Flat in 1 / market, ln a, q and the effects. Proposals: the profile over the market,
+        Student's t about it in the other parameters; then weighted by the exact likelihood (with
         the dispersion integrated out where it is estimated) and drawn again.
         """
         grid, profile = self._profile
@@ -356,16 +357,17 @@ class DiffusionFit(Fit[Curve]):
         whole = grid
         free = np.delete(np.arange(self._theta.size), 2)
         inner = profile.information[:, free][:, :, free]
-        stuck = profile.bound[:, free]
-        scale = np.maximum(np.einsum("bkk->bk", inner), 1e-12)
-        inner = inner + np.eye(free.size) * (1e-9 * scale)[:, None, :]
-        inner = np.where(stuck[:, :, None] | stuck[:, None, :], 0.0, inner)
-        inner[:, np.arange(free.size), np.arange(free.size)] += np.where(stuck, 4 * scale, 0.0)
         # Given the market, a dispersion estimated along leaves Student's t about the profile.
         held = np.full(whole.size, dispersion)
         if self.errors.dispersion is None:
             held = np.maximum(profile.deviance, least) / (nu + 1)
-        covariance = held[:, None, None] * np.linalg.inv(inner)
+        precision = inner / held[:, None, None]
+        low, high = self._family.box
+        own = np.arange(free.size)
+        # No wider than the box where the data see no difference.
+        precision[:, own, own] *= 1 + 1e-9
+        precision[:, own, own] += (2 / (high - low)[free]) ** 2
+        covariance = np.linalg.inv(precision)
         middle = (whole[1:] + whole[:-1]) / 2
         edges = np.concatenate([whole[:1], middle, whole[-1:]])
         cell = np.diff(edges)
@@ -386,7 +388,6 @@ class DiffusionFit(Fit[Curve]):
         for place, each in enumerate(free):
             along = np.interp(theta[:, 2], whole, profile.theta[:, each])
             theta[:, each] = along + offset[:, place]
-        low, high = self._family.box
         inside = np.all((theta >= low) & (theta <= high), axis=1)
         with np.errstate(all="ignore"):
             mean = self._family.fitted(np.clip(theta, low, high))
