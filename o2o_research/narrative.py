@@ -284,13 +284,11 @@ def quotes_of(element: str) -> dict[str, Finding]:
     """
     about = cases.case(_opened[0]).evidence if _opened else None
     if about is None or element not in about.frame:
-        raise CaseError(f"no element {element!r}{did_you_mean(element, about.frame if about else ())}")
+        raise CaseError(
+            f"no element {element!r}{did_you_mean(element, about.frame if about else ())}"
+        )
     cells = about.frame[element]
-    return {
-        case: quote(case, cells[case], None if cells[case].isidentifier() else f"{element}_{case}")
-        for case in about.reads
-        if case in cells
-    }
+    return {case: quote(case, *cells[case]) for case in about.reads if case in cells}
 
 
 @dataclass(frozen=True)
@@ -414,9 +412,7 @@ class Record:
         return {
             "case": self.case,
             "parameters": dict(self.parameters),
-            "findings": {
-                name: _as_entry(finding) for name, finding in self.findings.items()
-            },
+            "findings": {name: _as_entry(finding) for name, finding in self.findings.items()},
             "verdicts": {
                 claim: {key: v[key] for key in ("verdict", "finding", "rule", "threshold")}
                 for claim, v in self.verdicts.items()

@@ -129,7 +129,7 @@ def spread(
         return np.full(draws, value)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     steps = rng.permutation(ndtri((np.arange(draws) + 0.5) / draws))
-    return cases.two_piece(value, min(low, value), max(high, value), term(name), steps)
+    return np.asarray(cases.two_piece(value, min(low, value), max(high, value), term(name), steps))
 
 
 def _operand(
@@ -172,4 +172,6 @@ def _evaluated(node: ast.expr, named: Mapping[str, Any]) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
             return _OPERATIONS[type(op)](_evaluated(left, named), _evaluated(right, named))
         case _:
-            raise CaseError(f"formula: {ast.unparse(node)!r} is not +, -, * or / of names and numbers")
+            raise CaseError(
+                f"formula: {ast.unparse(node)!r} is not +, -, * or / of names and numbers"
+            )

@@ -18,7 +18,13 @@ from o2o_research.terms import LANGUAGES, term
 
 Array = NDArray[np.float64]
 
-_VERDICTS = ("supported", "depends", "contradicted", "untested")
+# Each verdict, in order, and the Term that its column or cell carries.
+_VERDICTS = {
+    "supported": "verdict_supported",
+    "depends": "verdict_depends",
+    "contradicted": "verdict_contradicted",
+    "untested": "verdict_untested",
+}
 _MORE_STORES = np.arange(1, 401)
 
 
@@ -71,8 +77,10 @@ def verdict_table(judged: Sequence[Any], draws: int) -> pd.DataFrame:
     rows = []
     for each in judged:
         row = {
-            "claim_stated": Words(*(f"**{each.claim.key}** {each.claim.text[x]}" for x in LANGUAGES)),
-            "verdict_given": f"verdict_{each.verdict}",
+            "claim_stated": Words(
+                *(f"**{each.claim.key}** {each.claim.text[x]}" for x in LANGUAGES)
+            ),
+            "verdict_given": _VERDICTS[each.verdict],
             "decided_by": NOTHING,
             "held_against": NOTHING,
             "chance_holds": NOTHING,
@@ -98,7 +106,7 @@ def tally(judged: Iterable[Any]) -> pd.DataFrame:
     )
     counts = pd.crosstab(frame.tone, frame.verdict)
     counts = counts.reindex(index=["warning", "promise"], columns=list(_VERDICTS), fill_value=0)
-    return counts.rename(columns=lambda verdict: f"verdict_{verdict}").reset_index()
+    return counts.rename(columns=_VERDICTS).reset_index()
 
 
 def listed(judged: Iterable[Any], comma: str) -> str:
@@ -129,10 +137,7 @@ def frame_table(frame: Mapping[str, Mapping[str, Any]], cases: Sequence[str]) ->
     rows = [
         {
             "frame_element": element,
-            **{
-                case: with_interval(cells[case]) if case in cells else UNSAID
-                for case in cases
-            },
+            **{case: with_interval(cells[case]) if case in cells else UNSAID for case in cases},
         }
         for element, cells in frame.items()
     ]
@@ -264,7 +269,9 @@ def tie(hazards: Array, leads: Array) -> Array:
 
 def gain_by_use(p: Any, uses: Array) -> Array:
     """Gain of an order by use of the places at the peak, shape (uses, draws + 1)."""
-    return np.array([np.broadcast_arrays(contact(p, peak_use=use).gain, p.firm_new_share)[0] for use in uses])
+    return np.array(
+        [np.broadcast_arrays(contact(p, peak_use=use).gain, p.firm_new_share)[0] for use in uses]
+    )
 
 
 def least_effect(p: Any, stores: Any) -> Array:
@@ -306,7 +313,8 @@ def _annuity(p: Any) -> Array:
 
 def _prize(p: Any, gain: Any) -> Array:
     """What the channel's gain is worth for as long as it lasts, yuan; 0 where an order loses."""
-    return np.maximum(12 * p.firm_monthly_orders * np.asarray(gain, float) * _annuity(p), 0.0)
+    yearly = 12 * p.firm_monthly_orders * np.asarray(gain, float)
+    return np.asarray(np.maximum(yearly * _annuity(p), 0.0))
 
 
 def start_lead(p: Any, gain: Any, hazard: Any) -> Array:

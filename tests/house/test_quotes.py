@@ -150,7 +150,7 @@ def test_a_case_that_is_not_read_cannot_be_quoted(shown: list[Any]) -> None:
 
 def test_missing_findings_are_named_with_what_to_run(home: Path) -> None:
     (home / "reports" / "phones" / "findings.json").unlink()
-    with pytest.raises(CaseError, match="phones: .* run o2o run phones"):
+    with pytest.raises(CaseError, match=r"phones: .* run o2o run phones"):
         runs.run("industry_summary", cases.parameters("industry_summary"), formats=())
     assert not (home / "reports" / "industry_summary").exists()
 
@@ -160,7 +160,7 @@ def test_missing_findings_are_named_with_what_to_run(home: Path) -> None:
 )
 def test_a_file_that_holds_no_findings_is_refused(home: Path, broken: str) -> None:
     (home / "reports" / "phones" / "findings.json").write_text(broken, encoding="utf-8")
-    with pytest.raises(CaseError, match="phones: .* run o2o run phones"):
+    with pytest.raises(CaseError, match=r"phones: .* run o2o run phones"):
         quotes.findings("phones")
 
 
@@ -177,7 +177,7 @@ def test_findings_that_other_code_made_are_refused(home: Path) -> None:
     about = {"code": "of another notebook"}
     path = home / "reports" / "hospital" / "manifest.json"
     path.write_text(json.dumps(about), encoding="utf-8")
-    with pytest.raises(CaseError, match="hospital: .* run o2o run hospital"):
+    with pytest.raises(CaseError, match=r"hospital: .* run o2o run hospital"):
         runs.execute("industry_summary", cases.parameters("industry_summary"))
 
 
@@ -188,7 +188,11 @@ def test_changed_findings_of_a_case_change_the_key(home: Path) -> None:
     values = cases.parameters("industry_summary")
     before = cache.key(cache.manifest("industry_summary", values)), lineage.key("industry_summary")
     found = quotes.findings("phones")["findings"]
-    change(home, "phones", findings=found | {"diverted_share": found["diverted_share"] | {"value": 0.5}})
+    change(
+        home,
+        "phones",
+        findings=found | {"diverted_share": found["diverted_share"] | {"value": 0.5}},
+    )
     after = cache.key(cache.manifest("industry_summary", values)), lineage.key("industry_summary")
     assert before[0] != after[0]
     assert before[1] != after[1]

@@ -15,9 +15,7 @@ from o2o_research.studies import industry_summary as study
 from o2o_research.terms import term
 
 
-def finding(
-    key: str, value: float, low: float | None = None, high: float | None = None
-) -> Finding:
+def finding(key: str, value: float, low: float | None = None, high: float | None = None) -> Finding:
     return Finding(term(key), value, f"f-{key}", low, high)
 
 
@@ -84,7 +82,10 @@ def test_every_claim_has_its_row_and_its_place_in_the_count() -> None:
 
 def test_shares_supported_are_those_of_the_claims_that_can_be_tested() -> None:
     claims = [verdict(f"R{n}", "supported", finding("booking_gain", 4)) for n in range(3)]
-    claims += [verdict("R9", "contradicted", finding("booking_gain", -4)), verdict("R2", "untested")]
+    claims += [
+        verdict("R9", "contradicted", finding("booking_gain", -4)),
+        verdict("R2", "untested"),
+    ]
     holds = study.kept(study.tally(claims), 2000, np.random.default_rng(0))
     assert holds["warning"][0] == 0.75
     # Jeffreys' posterior after three of four: Beta(3.5, 1.5).
@@ -176,7 +177,9 @@ def test_a_rival_makes_waiting_dearer(firm: Any) -> None:
 def test_an_outlay_that_the_gain_just_repays_leaves_nothing_to_lose(firm: Any) -> None:
     gain = np.abs(np.asarray(study.contact(firm).gain)) + 1
     limit = study.crowding_limit(firm, gain)
-    left = SimpleNamespace(**(vars(firm) | {"firm_monthly_orders": firm.firm_monthly_orders * (1 - limit)}))
+    left = SimpleNamespace(
+        **(vars(firm) | {"firm_monthly_orders": firm.firm_monthly_orders * (1 - limit)})
+    )
     some = limit < 1
     assert study.crowding_limit(left, gain)[some] == pytest.approx(0, abs=1e-9)
 
@@ -201,4 +204,4 @@ def test_what_the_nearest_case_teaches_comes_first() -> None:
         "department_stores",
     ]
     assert [each.chance for each in checks] == [1.0, 0.0, 1.0]
-    assert list(study.guide_table(checks, alike).guide_rule)[0] == "rule_crowd"
+    assert next(iter(study.guide_table(checks, alike).guide_rule)) == "rule_crowd"

@@ -68,7 +68,9 @@ def _taken(finding: Finding, language: Language) -> Markup | None:
         for name in operands(finding.formula)
     ]
     whose = html(word("taken from", language, term(case).name(language)))
-    return joined([whose, " ", joined(rows, word("comma", language)), " ", tag("code", finding.formula)])
+    return joined(
+        [whose, " ", joined(rows, word("comma", language)), " ", tag("code", finding.formula)]
+    )
 
 
 def reported(volume: Volume, anchor: str, language: Language) -> str:
