@@ -90,6 +90,8 @@ class Statement:
     touched: frozenset[str] = frozenset()
     methods: list[str] = field(default_factory=list)
     found: Values = field(default_factory=dict)
+    # The cases that what it finds was taken from.
+    quoted: set[str] = field(default_factory=set)
     # Whether it hands out the parameters: ``open_case``, ``at_stated``.
     opens: bool = False
     # Whether a finding comes of it.
@@ -251,6 +253,8 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         lines.append(f"  {say('method')}: {method}" + (f" ({where})" if where else ""))
     evidence = cases.case(name).evidence
     lines.append(f"  {say('moved by')}:" + ("" if made["moves"] else f" {say('no parameter')}"))
+    for case in made.get("cases", ()):
+        lines.append(f"    {word('findings of', language, term(case).name(language))}")
     for key, results in made["moves"].items():
         parameter, origin = term(key), evidence.origins[key]
         steps = "; ".join(
@@ -315,6 +319,8 @@ def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
                 "value": _figure(value[0]),
                 "moves": dict(sorted(moves.items(), key=lambda item: -_swing(item[1], value[0]))),
             }
+            if whose := _taken_from(statements, number):
+                findings[found]["cases"] = whose
     methods = sorted({method for entry in findings.values() for method in entry["methods"]})
     return {
         "case": case.name,
@@ -368,7 +374,8 @@ def run_once(case: cases.Case) -> list[Statement]:
             used = statement.loads | statement.stores
             statement.before = {name: _kept(names[name]) for name in used if name in names}
             asked.clear()
-            with _watched(statement.methods), narrative.heard(_ear(statement.found)):
+            ear = _ear(statement.found, statement.quoted)
+            with _watched(statement.methods), narrative.heard(ear):
                 exec(statement.code, names)
             statement.touched = frozenset(asked)
             for name in statement.stores:
@@ -500,14 +507,16 @@ def _fresh(value: Any) -> Any:
     return value
 
 
-def _ear(found: Values) -> Callable[[str, Any], None]:
-    """A listener that keeps findings and lets all else go by."""
+def _ear(found: Values, quoted: set[str] | None = None) -> Callable[[str, Any], None]:
+    """A listener that keeps findings, and whose they are, and lets all else go by."""
 
     def hear(kind: str, content: Any) -> None:
         if kind == narrative.FINDING:
             numbers = [content[key] for key in ("value", "low", "high")]
             value, low, high = (None if n is None else float(n) for n in numbers)
             found[content["name"]] = (float(value or 0.0), low, high)
+            if quoted is not None and content.get("case"):
+                quoted.add(content["case"])
 
     return hear
 
@@ -605,6 +614,20 @@ def _nearest(statements: Sequence[Statement], number: int) -> list[str]:
                 seen.add(made)
                 waiting.append(made)
     return found
+
+
+def _taken_from(statements: Sequence[Statement], number: int) -> list[str]:
+    """The cases whose findings a statement takes, or works with, in the order of their names."""
+    seen, waiting, found = {number}, [number], set[str]()
+    while waiting:
+        here = waiting.pop()
+        found |= statements[here].quoted
+        for name in statements[here].loads:
+            made = next((i for i in range(here - 1, -1, -1) if name in statements[i].stores), None)
+            if made is not None and made not in seen:
+                seen.add(made)
+                waiting.append(made)
+    return sorted(found)
 
 
 def _about(method: str) -> dict[str, Any]:

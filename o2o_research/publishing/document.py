@@ -456,14 +456,7 @@ class _Composer:
                         span([code(made["cell"])], "key"),
                     ],
                     self._made_by(finding, made["methods"]),
-                    sentence(
-                        [
-                            [link([text(term(key).name(self.language))], f"#p-{key}")]
-                            for key in moved
-                        ],
-                        self.word("comma"),
-                    )
-                    or [text(self.word("moved there" if finding.source else "no parameter"))],
+                    self._moved_by(finding, moved, made.get("cases", ())),
                 ]
             )
         head = [[text(self.word(key))] for key in ("made in", "made by", "moved by")]
@@ -472,6 +465,14 @@ class _Composer:
             para([text(self.word("lineage intro"))]),
             table(head, rows, "lll", [0.24, 0.34, 0.42], classes=["rows"]),
         ]
+
+    def _moved_by(self, finding: Finding, moved: Sequence[str], read: Sequence[str]) -> Nodes:
+        """The parameters that move a finding, and the cases whose findings do."""
+        if finding.source is not None:
+            return [text(self.word("moved there"))]
+        parts = [[link([text(term(key).name(self.language))], f"#p-{key}")] for key in moved]
+        parts += [[text(self.word("findings of", term(c).name(self.language)))] for c in read]
+        return sentence(parts, self.word("comma")) or [text(self.word("no parameter"))]
 
     def _made_by(self, finding: Finding, methods: Sequence[str]) -> Nodes:
         if finding.source is None or finding.formula is None:

@@ -44,6 +44,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "own cell": ("在单元中直接算出", "computed in the cell itself"),
     "no parameter": ("不随任何参数变化", "no parameter moves it"),
     "taken from": ("取自{0}案例", "taken from the {0} case"),
+    "findings of": ("{0}案例的结果", "findings of the {0} case"),
     "moved there": ("见该案例报告", "see that case's report"),
     "comma": ("、", ", "),
     "sources": ("引用文献", "Sources"),

@@ -342,8 +342,25 @@ def _number(volume: Volume, name: str, finding: Finding, language: Language) -> 
         heading,
         grid,
         _moves(volume, name, finding, made, language) if made and not finding.source else "",
+        _read(made, language) if made and not finding.source else "",
         class_="traced",
         id=f"f-{name}",
+    )
+
+
+def _read(made: Mapping[str, Any], language: Language) -> Markup | str:
+    """The cases whose findings move this one: their pages of numbers."""
+    links = [
+        link(
+            word("findings of", language, term(case).name(language)),
+            f"numbers-{case}.{language}.html",
+        )
+        for case in made.get("cases", ())
+    ]
+    return (
+        tag("p", word("moved by", language), " ", joined(links, word("comma", language)))
+        if links
+        else ""
     )
 
 
@@ -395,7 +412,7 @@ def _moves(
             )
         )
     if not rows:
-        return tag("p", word("no parameter", language))
+        return Markup("") if made.get("cases") else tag("p", word("no parameter", language))
     head = [word(key, language) for key in ("moved by", "value", "moved to", "origin")]
     label = f"{finding.term.name(language)}: {word('moved by', language)}"
     return table(head, rows, label)
