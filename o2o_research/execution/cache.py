@@ -22,6 +22,7 @@ import nbformat
 
 from o2o_research import __version__, cases, quotes
 from o2o_research.data import identity, named
+from o2o_research.execution import lineage
 from o2o_research.execution.injection import inject
 from o2o_research.terms import term
 
@@ -57,6 +58,7 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "commit": commit(),
         "code": code_hash(name),
+        "numbers": lineage.key(name),
         **({"reads": reads} if reads else {}),
         **_installed(),
         "seed": parameters.get("seed"),

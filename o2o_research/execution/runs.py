@@ -253,13 +253,14 @@ def execute(
 def _up_to_date(name: str) -> None:
     """Refuse to read findings that another notebook, or other models, made than there are now.
 
-    The last run of a case says what made it; where only its lineage is kept, that does.
+    The last run of a case says what made it; where only its lineage is kept, that does. Words and
+    the way of publishing make no number.
     """
     for read in cases.case(name).evidence.reads:
         quotes.findings(read)
         try:
-            made = json.loads((place(read) / "manifest.json").read_text(encoding="utf-8"))["code"]
-            stale = made != cache.code_hash(read)
+            about = json.loads((place(read) / "manifest.json").read_text(encoding="utf-8"))
+            stale = about["numbers"] != lineage.key(read)
         except (OSError, ValueError, KeyError):
             stale = lineage.path(read).is_file() and lineage.read(read) is None
         if stale:
