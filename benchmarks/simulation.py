@@ -109,11 +109,11 @@ def ours_day(customers: int) -> float:
     rng = np.random.default_rng(1)
     tested = rng.random(customers) < TESTED
     first = np.concatenate([[0], np.cumsum(np.where(tested, len(LONG), len(SHORT)))])
-    paths = np.full((customers, len(LONG)), -1)
+    paths = np.full((customers, len(LONG)), -1, np.int8)
     paths[tested] = LONG
     paths[~tested, : len(SHORT)] = SHORT
     station = paths.ravel()
-    station = station[station >= 0]
+    station = station[station >= 0].astype(np.int64)
     run = simulate(
         Journeys(
             arrival=np.cumsum(rng.exponential(1 / ARRIVALS, customers)),

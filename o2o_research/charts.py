@@ -17,13 +17,25 @@ from numpy.typing import ArrayLike, NDArray
 from o2o_research.figures import CONFIG, INK, MUTED, Figure, Table, localise
 from o2o_research.terms import LANGUAGES, Language, term
 
-__all__ = ["Table", "compare", "curve", "decision_map", "scatter", "spread", "tornado"]
+__all__ = [
+    "Table",
+    "choice_map",
+    "compare",
+    "curve",
+    "decision_map",
+    "scatter",
+    "spread",
+    "tornado",
+]
 
 Array = NDArray[np.float64]
 
 # Distinguishable in the common colour-vision deficiencies and in grey; series differ by dash too.
 SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
+# From holding back to going ahead.
+_ACTS = ("#e08a5b", "#f1e3c6", "#8fb3dc", "#0b5394")
+SHAPES = ("circle", "triangle-up", "square", "diamond")
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
 
 
@@ -236,7 +248,7 @@ def decision_map(
                 title=f"term:{z[0]}",
                 legend=alt.Legend(
                     title=f"term:{z[0]}",
-                    titleOrient="left",
+                    titleOrient="top",
                     titleLimit=400,
                     titleFontSize=12.5,
                     gradientLength=200,
@@ -278,15 +290,101 @@ def decision_map(
     return _figure(alt.layer(*layers), words, frame)
 
 
-def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> Figure:
-    """How a quantity is spread over plausible firms or draws, and how much lies past ``level``."""
+def choice_map(
+    x: tuple[str, ArrayLike],
+    y: tuple[str, ArrayLike],
+    panels: Mapping[str, ArrayLike],
+    acts: Sequence[str],
+    *,
+    at: Mapping[str, tuple[Any, Any]] | None = None,
+) -> Figure:
+    """What to do by two variables, a panel a firm: regions coloured by the best of several acts.
+
+    Parameters
+    ----------
+    x, y : (Term key, values)
+    panels : by Term key, places in ``acts``, shape (len(y), len(x))
+    acts : Term keys, from holding back to going ahead
+    at : by panel, where that firm stands
+    """
+    xs, ys = np.asarray(x[1], float), np.asarray(y[1], float)
+    grid_x, grid_y = np.meshgrid(xs, ys)
+    half_x, half_y = 0.5 * np.diff(xs).mean(), 0.5 * np.diff(ys).mean()
+    parts = []
+    for key, chosen in panels.items():
+        cells = {
+            "x": (grid_x - half_x).ravel(),
+            "x2": (grid_x + half_x).ravel(),
+            "y": (grid_y - half_y).ravel(),
+            "y2": (grid_y + half_y).ravel(),
+            "act": [f"name:{acts[int(code)]}" for code in np.asarray(chosen, float).ravel()],
+        }
+        parts.append(pd.DataFrame(cells).assign(panel=f"name:{key}"))
+    frame = pd.concat(parts, ignore_index=True)
+    scales = [alt.Scale(domain=[v.min(), v.max()], nice=False) for v in (xs, ys)]
+    axes = {
+        "x": alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]), scale=scales[0]),
+        "y": alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=scales[1]),
+    }
+    names = [f"name:{key}" for key in acts]
+    colours = list(_ACTS[: len(acts)])
+    layers: list[Any] = [
+        alt.Chart()
+        .mark_rect(clip=True)
+        .transform_filter("isValid(datum.x2)")
+        .encode(
+            **axes,
+            x2="x2:Q",
+            y2="y2:Q",
+            color=alt.Color("act:N", scale=alt.Scale(domain=names, range=colours)),
+            tooltip=[
+                alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
+                alt.Tooltip("y:Q", title=f"term:{y[0]}", format=_format(y[0])),
+                alt.Tooltip("act:N", title="text:做法¦act"),
+            ],
+        )
+    ]
+    if at is not None:
+        here = [
+            {"x": _stated(place[0]), "y": _stated(place[1]), "panel": f"name:{key}"}
+            for key, place in at.items()
+        ]
+        frame = pd.concat([frame, pd.DataFrame(here).assign(t="text:现状¦today")])
+        marks = alt.Chart().transform_filter("!isValid(datum.x2)")
+        layers += [
+            marks.mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1).encode(
+                **axes
+            ),
+            marks.mark_text(dx=9, align="left", fontWeight="bold").encode(**axes, text="t:N"),
+        ]
+    head = alt.Header(title=None, labelFontSize=13, labelColor=INK)
+    chart = (
+        alt.layer(*layers, data=frame)
+        .properties(width=250, height=250)
+        .facet(column=alt.Column("panel:N", sort=[f"name:{key}" for key in panels], header=head))
+    )
+    words = {
+        language: _say_choices(language, (x[0], xs), (y[0], ys), panels, acts)
+        for language in LANGUAGES
+    }
+    return _figure(chart, words, frame)
+
+
+def spread(
+    key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40, sides: bool = True
+) -> Figure:
+    """How a quantity is spread over plausible firms or draws, and how much lies past ``level``.
+
+    Without ``sides`` one side of the level is no better than the other, and both have one colour.
+    """
     values = np.asarray(draws, float)
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.005, 0.995])
     counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
     pivot = 0.0 if level is None else _stated(level)
     frame = pd.DataFrame({"x": edges[:-1], "x2": edges[1:], "share": counts / counts.sum()})
-    frame["side"] = np.where((edges[:-1] + edges[1:]) / 2 >= pivot, "gain", "loss")
+    past = (edges[:-1] + edges[1:]) / 2 >= pivot
+    frame["side"] = np.where(past | (not sides), "gain", "loss")
     chart = alt.layer(
         alt.Chart(frame)
         .mark_rect(stroke="#ffffff", strokeWidth=0.5)
@@ -371,9 +469,30 @@ def scatter(
     *,
     line: bool = False,
     at: tuple[Any, Any] | None = None,
+    kinds: tuple[Sequence[str], Sequence[int]] | None = None,
 ) -> Figure:
-    """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``."""
+    """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``.
+
+    ``kinds`` tells sorts of points apart: their names (``text:…¦…``), and which each point is.
+    """
     frame = pd.DataFrame({"x": np.asarray(x[1], float), "y": np.asarray(y[1], float)})
+    marks: dict[str, Any] = {}
+    if kinds is not None:
+        names, which = kinds
+        frame["kind"] = [names[n] for n in which]
+        order = list(names)
+        marks = {
+            "color": alt.Color(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(domain=order, range=list(SERIES[: len(order)])),
+                legend=alt.Legend(orient="top", labelLimit=300),
+            ),
+            "shape": alt.Shape(
+                "kind:N",
+                scale=alt.Scale(domain=order, range=list(SHAPES[: len(order)])),
+            ),
+        }
     if labels is not None:
         frame["label"] = [f"name:{key}" for key in labels]
     axes = {
@@ -396,7 +515,7 @@ def scatter(
     layers.append(
         alt.Chart(frame)
         .mark_point(filled=True, size=64, color=SERIES[0], opacity=1)
-        .encode(**axes, tooltip=tips)
+        .encode(**axes, **marks, tooltip=tips)
     )
     if labels is not None:
         layers.append(
@@ -584,4 +703,34 @@ def _say_map(language: Language, x: str, xs: Array, y: str, ys: Array, z: str, z
     return (
         f"Decision map: {term(x).en} ({spans[0]}) across, {term(y).en} ({spans[1]}) up; "
         f"{share:.0%} of the combinations lie on the favourable side of the line ({term(z).en})."
+    )
+
+
+def _say_choices(
+    language: Language,
+    x: tuple[str, Array],
+    y: tuple[str, Array],
+    panels: Mapping[str, ArrayLike],
+    acts: Sequence[str],
+) -> str:
+    spans = [term(key).interval(values.min(), values.max(), language) for key, values in (x, y)]
+    parts = []
+    for key, chosen in panels.items():
+        codes = np.asarray(chosen, float)
+        shares = [f"{term(act).name(language)} {np.mean(codes == i):.0%}" for i, act in enumerate(acts)]  # fmt: skip
+        parts.append(
+            f"{term(key).name(language)}: {', '.join(shares)}"
+            if language == "en"
+            else f"{term(key).zh}：{'，'.join(shares)}"
+        )
+    if language == "zh":
+        return (
+            f"决策图：横轴{term(x[0]).zh}（{spans[0]}），纵轴{term(y[0]).zh}（{spans[1]}）；"
+            + "；".join(parts)
+            + "。"
+        )
+    return (
+        f"Decision map: {term(x[0]).en} ({spans[0]}) across, {term(y[0]).en} ({spans[1]}) up; "
+        + "; ".join(parts)
+        + "."
     )

@@ -101,8 +101,16 @@ def code_hash(name: str) -> str:
     digest.update(_values(case.params, case.params.read_bytes()).encode())
     for path in sources(name, cells):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        digest.update(_text(path).encode() + b"\0")
     return digest.hexdigest()
+
+
+def _text(path: Path) -> str:
+    """A file of ours; nothing where an editor is just putting another in its place."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 @lru_cache(maxsize=64)
@@ -131,8 +139,8 @@ def sources(name: str, cells: Iterable[str]) -> list[Path]:
         path = waiting.pop()
         if path not in wanted:
             wanted.add(path)
-            waiting.extend(_imported(path.read_text(encoding="utf-8")))
-    code = "\n".join(path.read_text(encoding="utf-8") for path in wanted)
+            waiting.extend(_imported(_text(path)))
+    code = "\n".join(_text(path) for path in wanted)
     # A module that names a table shipped with the package reads it.
     tables = {path for path in PACKAGE.rglob("*.yaml") if f'"{path.name}"' in code}
     evidence = PACKAGE / "evidence" / f"{name}.yaml"

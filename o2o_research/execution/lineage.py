@@ -36,6 +36,7 @@ import numpy as np
 from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
+from o2o_research.publishing.contents import moves
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language, Term, did_you_mean, term
 
@@ -255,7 +256,7 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
     lines.append(f"  {say('moved by')}:" + ("" if made["moves"] else f" {say('no parameter')}"))
     for case in made.get("cases", ()):
         lines.append(f"    {word('findings of', language, term(case).name(language))}")
-    for key, results in made["moves"].items():
+    for key, results in moves(made):
         parameter, origin = term(key), evidence.origins[key]
         steps = "; ".join(
             f"{parameter.format(at, language)} → {about.format(float(result), language)}"
@@ -307,18 +308,19 @@ def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
     findings: dict[str, Any] = {}
     for number, statement in enumerate(statements):
         for found, value in statement.found.items():
-            moves = {
+            moved_by = {
                 name: [None if end is None else _figure(end.get(found, value)[0]) for end in ends]
                 for name, ends in moved.items()
                 if any(end is not None and _differs(end.get(found, value), value) for end in ends)
             }
-            findings[found] = {
+            entry = {
                 "cell": statement.cell,
                 "statement": statement.source,
                 "methods": _nearest(statements, number),
                 "value": _figure(value[0]),
-                "moves": dict(sorted(moves.items(), key=lambda item: -_swing(item[1], value[0]))),
+                "moves": moved_by,
             }
+            findings[found] = entry | {"moves": dict(moves(entry))}
             if whose := _taken_from(statements, number):
                 findings[found]["cases"] = whose
     methods = sorted({method for entry in findings.values() for method in entry["methods"]})
@@ -680,13 +682,6 @@ def _differs(one: tuple[float | None, ...], other: tuple[float | None, ...]) -> 
 def _figure(value: float) -> float | str:
     """Seven figures, as JSON takes them."""
     return float(f"{value:.7g}") if math.isfinite(value) else str(value)
-
-
-def _swing(ends: Sequence[float | str | None], value: float) -> float:
-    """How far a parameter moves a finding, to put the strongest first."""
-    known = [float(end) for end in ends if end is not None] + [value]
-    reach = max(known) - min(known)
-    return math.inf if math.isnan(reach) else reach
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -245,8 +245,11 @@ def execute(
         ending = _by_papermill(name, notebook, progress)
     else:
         ending = _by_fork(name, notebook, limits, progress, stop)
-    if ending.error is not None and ending.error[0] in _OURS:
-        ending = Ending(**{**vars(ending), "state": "invalid"})
+    if cache.code_hash(name) != about["code"]:
+        why = "its notebook or a module that it imports changed while it ran; run it again"
+        ending = replace(ending, state="failed", why=why, error=None)
+    elif ending.error is not None and ending.error[0] in _OURS:
+        ending = replace(ending, state="invalid")
     return Executed(_tidied(notebook), ending, about, key)
 
 
@@ -467,7 +470,9 @@ def _make_parent(out: Path) -> None:
         raise CaseError(f"cannot write to {out.parent}: {error.strerror}") from error
     if out.exists() and not out.is_dir():
         raise CaseError(f"cannot write to {out}: a file of that name is there")
-    if out.is_dir() and any(out.iterdir()) and not (out / "findings.json").is_file():
+    # A lineage may be found before the first run.
+    held = {path.name for path in out.iterdir()} - {lineage.FILE} if out.is_dir() else set()
+    if held and "findings.json" not in held:
         raise CaseError(f"{out} holds something else than a run; name an empty or a new folder")
 
 

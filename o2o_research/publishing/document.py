@@ -20,7 +20,7 @@ from o2o_research.errors import PublishError
 from o2o_research.evidence import Evidence, Origin, bibliography, evidence
 from o2o_research.narrative import VERDICT_NAMES, Finding, Record
 from o2o_research.publishing import agreement, contents, figures, fonts, pandoc
-from o2o_research.publishing.contents import PROSE, Item
+from o2o_research.publishing.contents import PROSE, Item, moves
 from o2o_research.publishing.pandoc import (
     LINE_BREAK,
     SPACE,
@@ -443,7 +443,7 @@ class _Composer:
         rows = []
         for name, finding in self.record.findings.items():
             made = self.lineage["findings"][name]
-            moved = [key for key in made["moves"] if key in self.record.parameters]
+            moved = [key for key, _ in moves(made) if key in self.record.parameters]
             rows.append(
                 [
                     [

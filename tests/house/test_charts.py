@@ -11,6 +11,7 @@ import vl_convert
 from o2o_research import figures
 from o2o_research.charts import (
     Table,
+    choice_map,
     compare,
     curve,
     decision_map,
@@ -30,6 +31,9 @@ FIGURES: dict[str, Figure] = {
     "compare": compare({"dine_in": DRAWS, "platform_delivery": -3.0}, "order_contribution", level=0.5),
     "map": decision_map(("ticket", X), ("commission_share", np.linspace(0, 0.4, 9)),
                         ("order_contribution", X[None, :] * (0.2 - np.linspace(0, 0.4, 9))[:, None]), at=(68, 0.15)),
+    "choices": choice_map(("ticket", X), ("commission_share", np.linspace(0, 0.4, 9)),
+                          {"dine_in": (X[None, :] > 60) * np.ones((9, 1)), "platform_delivery": np.ones((9, 11))},
+                          ["voucher", "booking"], at={"dine_in": (68, 0.15), "platform_delivery": (40, 0.2)}),
     "spread": spread("order_contribution", np.sin(np.arange(500.0)), level=0.2),
     "tornado": tornado("order_contribution", 3.0, {"ticket": (1.0, 5.0), "delivery_fee": (2.0, 4.0)}),
     "scatter": scatter(("ticket", X[:3]), ("order_contribution", [1.0, 2.0, 3.0]),

@@ -354,29 +354,27 @@ class DiffusionFit(Fit[Curve]):
                 return -(deviance - self.deviance) / (2 * dispersion)
             return -self.n / 2 * np.log(np.maximum(deviance, least) / least)
 
-        whole = grid
         free = np.delete(np.arange(self._theta.size), 2)
-        inner = profile.information[:, free][:, :, free]
         # Given the market, a dispersion estimated along leaves Student's t about the profile.
-        held = np.full(whole.size, dispersion)
+        held = np.full(grid.size, dispersion)
         if self.errors.dispersion is None:
             held = np.maximum(profile.deviance, least) / (nu + 1)
-        precision = inner / held[:, None, None]
+        precision = profile.information[:, free][:, :, free] / held[:, None, None]
         low, high = self._family.box
         own = np.arange(free.size)
         # No wider than the box where the data see no difference.
         precision[:, own, own] *= 1 + 1e-9
         precision[:, own, own] += (2 / (high - low)[free]) ** 2
         covariance = np.linalg.inv(precision)
-        middle = (whole[1:] + whole[:-1]) / 2
-        edges = np.concatenate([whole[:1], middle, whole[-1:]])
+        middle = (grid[1:] + grid[:-1]) / 2
+        edges = np.concatenate([grid[:1], middle, grid[-1:]])
         cell = np.diff(edges)
-        log_mass = log_weight(profile.deviance) + whole + np.log(cell)
+        log_mass = log_weight(profile.deviance) + grid + np.log(cell)
         log_mass += 0.5 * np.linalg.slogdet(covariance)[1]
         mass = np.exp(log_mass - log_mass.max())
         mass = 0.95 * mass / mass.sum() + 0.05 / mass.size
         many = max(20 * n, 4000)
-        row = rng.choice(whole.size, size=many, p=mass)
+        row = rng.choice(grid.size, size=many, p=mass)
         root = np.linalg.cholesky(covariance)
         normal = (
             rng.standard_normal((many, free.size))
@@ -386,7 +384,7 @@ class DiffusionFit(Fit[Curve]):
         offset = np.einsum("bij,bj->bi", root[row], normal)
         theta[:, 2] = edges[row] + cell[row] * rng.random(many)
         for place, each in enumerate(free):
-            along = np.interp(theta[:, 2], whole, profile.theta[:, each])
+            along = np.interp(theta[:, 2], grid, profile.theta[:, each])
             theta[:, each] = along + offset[:, place]
         inside = np.all((theta >= low) & (theta <= high), axis=1)
         with np.errstate(all="ignore"):

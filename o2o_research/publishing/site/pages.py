@@ -9,6 +9,7 @@ from typing import Any
 from o2o_research.evidence import Origin, bibliography
 from o2o_research.evidence import evidence as known_of
 from o2o_research.narrative import VERDICT_NAMES, Finding, Verdict
+from o2o_research.publishing.contents import moves
 from o2o_research.publishing.site.markup import (
     Markup,
     badge,
@@ -171,9 +172,8 @@ def parameters(volumes: Sequence[Volume], language: Language) -> str:
     for volume in volumes:
         for name, value in volume.record.parameters.items():
             about, origin = term(name), volume.about.origins[name]
-            moved = [
-                f for f, made in volume.lineage.get("findings", {}).items() if name in made["moves"]
-            ]
+            made = volume.lineage.get("findings", {})
+            moved = [f for f in volume.record.findings if f in made and name in made[f]["moves"]]
             cells = [
                 _named(name, language),
                 link(_short(volume, language), reported(volume, f"p-{name}", language)),
@@ -390,7 +390,7 @@ def _moves(
 ) -> Markup:
     """The parameters that move a finding, by how much, and where each comes from."""
     rows: list[tuple[Mapping[str, str], Sequence[object]]] = []
-    for key, results in made["moves"].items():
+    for key, results in moves(made):
         if key not in volume.record.parameters:
             continue
         about = term(key)
