@@ -320,13 +320,15 @@ def _prize(p: Any, gain: Any) -> Array:
 def start_lead(p: Any, gain: Any, hazard: Any) -> Array:
     """What starting now is worth beyond the better of waiting and leaving, yuan.
 
-    The prize is the yearly gain of the channel for as long as it lasts; who waits forgoes it.
+    The prize is the channel's gain for as long as it lasts, counted from the day it starts: who
+    waits gets it later, which costs what money costs, and less of it once a rival is first.
     """
+    rate = np.log1p(p.firm_discount_rate)
     option = Opportunity(
         value=_prize(p, gain),
         cost=p.firm_outlay,
-        rate=np.log1p(p.firm_discount_rate),
-        payout=1 / _annuity(p),
+        rate=rate,
+        payout=rate,
         volatility=p.firm_volatility,
         rival_rate=hazard,
         kept_share=p.firm_kept_share,
