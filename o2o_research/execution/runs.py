@@ -245,8 +245,8 @@ def execute(
         ending = _by_papermill(name, notebook, progress)
     else:
         ending = _by_fork(name, notebook, limits, progress, stop)
-    now = cache.code_hash(name), quotes.digests(name)
-    if now != (about["code"], about.get("reads", {})):
+    same = cache.unchanged(name, about["code"]) and quotes.digests(name) == about.get("reads", {})
+    if not same:
         why = (
             "its notebook, a module that it imports or a finding that it reads changed "
             "while it ran; run it again"
