@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 import nbformat
 
 from o2o_research import cases
-from o2o_research.execution import cache, engine, runs
+from o2o_research.execution import batch, cache, engine, plans, runs
 from o2o_research.execution.injection import inject
 
 PAPERMILL = (
@@ -48,7 +47,7 @@ def outputs(notebook: Any) -> list[Any]:
     return [cell.outputs for cell in runs._tidied(notebook).cells if cell.cell_type == "code"]
 
 
-def ours(batch: list[Any], workers: int, split: dict[str, list[float]]) -> list[Any]:
+def ours(made: list[Any], workers: int, split: dict[str, list[float]]) -> list[Any]:
     def one(notebook: Any) -> None:
         ending = engine.execute(notebook, environment={**os.environ, **runs._ENVIRONMENT})
         assert ending.state == "ok", ending
@@ -58,11 +57,11 @@ def ours(batch: list[Any], workers: int, split: dict[str, list[float]]) -> list[
             split.setdefault(key, []).append(seconds)
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(one, batch))
-    return batch
+        list(pool.map(one, made))
+    return made
 
 
-def theirs(batch: list[Any], workers: int) -> list[Any]:
+def theirs(made: list[Any], workers: int) -> list[Any]:
     environment = {**os.environ, **runs._ENVIRONMENT}
 
     def one(notebook: Any) -> Any:
@@ -74,14 +73,15 @@ def theirs(batch: list[Any], workers: int) -> list[Any]:
             return nbformat.read(after, as_version=4)
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(one, batch))
+        return list(pool.map(one, made))
 
 
 def compare(count: int, workers: int, short: bool, rounds: int) -> None:
     split: dict[str, list[float]] = {}
     taken = [0.0, 0.0]
-    batch = notebooks(count, short)
-    ours(batch[:1], 1, {})  # the warm process starts once a batch, and is warm for the rest
+    ours(
+        notebooks(count, short)[:1], 1, {}
+    )  # the warm process starts once a batch, and is warm for the rest
     size = max(workers, count // rounds)
     for start in range(0, count, size):
         part, same = (notebooks(count, short)[start : start + size] for _ in range(2))
@@ -93,6 +93,7 @@ def compare(count: int, workers: int, short: bool, rounds: int) -> None:
         taken[1] += time.perf_counter() - between
         for left, right in zip(mine, other, strict=True):
             assert outputs(left) == outputs(right)
+        print(f"  {start + len(mine)} runs: {taken[0]:.0f} s and {taken[1]:.0f} s", flush=True)
     what = "opening of the restaurants notebook" if short else "restaurants notebook"
     print(f"{what}, {count} runs, {workers} workers, outputs equal:")
     for who, seconds in zip(("o2o", "papermill"), taken, strict=True):
@@ -102,14 +103,58 @@ def compare(count: int, workers: int, short: bool, rounds: int) -> None:
 
 
 def growth(sizes: list[int], workers: int) -> None:
-    ours(notebooks(2, True), workers, {})
-    for size in sizes:
-        start = time.perf_counter()
-        for _ in range(size // 10):
-            ours(notebooks(10, True), workers, {})
-        each = (time.perf_counter() - start) / size
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{size} runs: {each:.3f} s a run, supervisor's peak {peak:.0f} MB")
+    """Whole sweeps of a short notebook: processor time of a run, memory of the supervisor."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        os.environ["O2O_HOME"] = str(_home(home))
+        _sweep(2, workers, home / "warm")
+        for size in sizes:
+            start, used = time.perf_counter(), _processor()
+            _sweep(size, workers, home / str(size))
+            wall, used = (time.perf_counter() - start) / size, (_processor() - used) / size
+            print(
+                f"{size} runs: {used:.3f} s of processor a run ({wall:.3f} s by the clock), "
+                f"supervisor {_memory():.0f} MB",
+                flush=True,
+            )
+
+
+def _home(home: Path) -> Path:
+    """A home whose restaurants notebook is its opening and one finding."""
+    source = notebooks(1, True)[0]
+    source.cells = [c for c in source.cells if c.get("id") != "injected-parameters"]
+    last = 'find("fee_equal_ticket", delivery_fee / commission_share)'
+    source.cells.append(
+        nbformat.v4.new_code_cell(f"from o2o_research.narrative import find\n{last}")
+    )
+    for part in ("notebooks", "params"):
+        (home / part).mkdir()
+    params = cases.case("restaurants").params
+    (home / "params" / params.name).write_bytes(params.read_bytes())
+    nbformat.write(source, home / "notebooks" / "restaurants.ipynb")
+    return home
+
+
+def _sweep(size: int, workers: int, out: Path) -> None:
+    fees = [5 + n / size for n in range(size)]
+    plan = plans.parse("growth", {"case": "restaurants", "grid": {"delivery_fee": fees}})
+    done = batch.sweep(plan, out, workers=workers)
+    assert not done.failed, done.reasons
+
+
+def _processor() -> float:
+    """Seconds of processor that this process, the warm ones and their ended runs have used."""
+    pids = [os.getpid(), *(warm.process.pid for warm in engine._warm.values())]
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _memory() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:

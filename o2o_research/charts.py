@@ -35,6 +35,7 @@ SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
 # From holding back to going ahead.
 _ACTS = ("#e08a5b", "#f1e3c6", "#8fb3dc", "#0b5394")
+SHAPES = ("circle", "triangle-up", "square", "diamond")
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
 
 
@@ -247,8 +248,9 @@ def decision_map(
                 title=f"term:{z[0]}",
                 legend=alt.Legend(
                     title=f"term:{z[0]}",
-                    titleOrient="left",
+                    titleOrient="top",
                     titleLimit=400,
+                    titlePadding=32,
                     titleFontSize=12.5,
                     gradientLength=200,
                     labelExpr=f"axis:{z[0]}",
@@ -369,15 +371,21 @@ def choice_map(
     return _figure(chart, words, frame)
 
 
-def spread(key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40) -> Figure:
-    """How a quantity is spread over plausible firms or draws, and how much lies past ``level``."""
+def spread(
+    key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40, sides: bool = True
+) -> Figure:
+    """How a quantity is spread over plausible firms or draws, and how much lies past ``level``.
+
+    Without ``sides`` one side of the level is no better than the other, and both have one colour.
+    """
     values = np.asarray(draws, float)
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.005, 0.995])
     counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
     pivot = 0.0 if level is None else _stated(level)
     frame = pd.DataFrame({"x": edges[:-1], "x2": edges[1:], "share": counts / counts.sum()})
-    frame["side"] = np.where((edges[:-1] + edges[1:]) / 2 >= pivot, "gain", "loss")
+    past = (edges[:-1] + edges[1:]) / 2 >= pivot
+    frame["side"] = np.where(past | (not sides), "gain", "loss")
     chart = alt.layer(
         alt.Chart(frame)
         .mark_rect(stroke="#ffffff", strokeWidth=0.5)
@@ -462,9 +470,30 @@ def scatter(
     *,
     line: bool = False,
     at: tuple[Any, Any] | None = None,
+    kinds: tuple[Sequence[str], Sequence[int]] | None = None,
 ) -> Figure:
-    """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``."""
+    """Points in a plane of two Terms, named by Term keys where ``labels`` are given; a frontier with ``line``.
+
+    ``kinds`` tells sorts of points apart: their names (``text:…¦…``), and which each point is.
+    """
     frame = pd.DataFrame({"x": np.asarray(x[1], float), "y": np.asarray(y[1], float)})
+    marks: dict[str, Any] = {}
+    if kinds is not None:
+        names, which = kinds
+        frame["kind"] = [names[n] for n in which]
+        order = list(names)
+        marks = {
+            "color": alt.Color(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(domain=order, range=list(SERIES[: len(order)])),
+                legend=alt.Legend(orient="top", labelLimit=300),
+            ),
+            "shape": alt.Shape(
+                "kind:N",
+                scale=alt.Scale(domain=order, range=list(SHAPES[: len(order)])),
+            ),
+        }
     if labels is not None:
         frame["label"] = [f"name:{key}" for key in labels]
     axes = {
@@ -487,7 +516,7 @@ def scatter(
     layers.append(
         alt.Chart(frame)
         .mark_point(filled=True, size=64, color=SERIES[0], opacity=1)
-        .encode(**axes, tooltip=tips)
+        .encode(**axes, **marks, tooltip=tips)
     )
     if labels is not None:
         layers.append(

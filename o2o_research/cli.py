@@ -18,6 +18,7 @@ from o2o_research import __version__, cases, cli_data, commands
 from o2o_research.cli_data import data_parameters
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.terms import LANGUAGES, Language, term
+from o2o_research.texts import printable
 
 FORMATS = ("html", "pdf")
 
@@ -56,7 +57,7 @@ def main() -> None:
         err.print("o2o: interrupted")
         sys.exit(130)
     except O2OError as error:
-        err.print(f"[bold red]o2o:[/] {escape(str(error))}", soft_wrap=True)
+        err.print(f"[bold red]o2o:[/] {escape(printable(str(error)))}", soft_wrap=True)
         sys.exit(1 if isinstance(error, RunError | PublishError) else 2)
 
 
@@ -179,7 +180,7 @@ def report(
     for name, done in build(values, languages, wanted, fresh, _engine(engine)):
         if isinstance(done, Exception):
             failed.append(name)
-            err.print(f"[bold red]o2o:[/] {escape(str(done))}", soft_wrap=True)
+            err.print(f"[bold red]o2o:[/] {escape(printable(str(done)))}", soft_wrap=True)
         else:
             _say_run(name, done)
     if failed:
@@ -238,7 +239,7 @@ def doctor() -> None:
             table.add_row(what, f"[green]ok[/]  {escape(look())}")
         except Exception as error:
             broken += 1
-            table.add_row(what, f"[red]missing[/]  {escape(str(error))}")
+            table.add_row(what, f"[red]missing[/]  {escape(printable(str(error)))}")
     out.print(table)
     if broken:
         raise RunError(f"{broken} of {len(_checks())} checks failed")

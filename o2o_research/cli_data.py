@@ -15,6 +15,7 @@ from o2o_research.data.mappings import leniently, tables_in
 from o2o_research.data.tables import TABLES
 from o2o_research.errors import CaseError, DataError
 from o2o_research.terms import term
+from o2o_research.texts import printable
 
 app = typer.Typer(help="Look at your own tables, and check them.", no_args_is_help=True)
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -56,7 +57,7 @@ def check(
             refused.append(str(error))
             continue
         for problem in checked.problems:
-            out.print(escape(str(problem)), soft_wrap=True)
+            out.print(escape(printable(str(problem))), soft_wrap=True)
         said = f"{checked.count:,} good rows" if checked.left_out else f"{checked.count:,} rows"
         left = f", {checked.left_out:,} left out" if checked.left_out else ", nothing wrong"
         out.print(f"[bold]{name}[/]: {said}{left}")
@@ -73,7 +74,7 @@ def describe(source: Source, timezone: Timezone = "Asia/Shanghai") -> None:
     table = Table("column", "kind", "empty", "different", "from", "to", box=None)
     for column in found.columns:
         table.add_row(
-            escape(ascii_marks(column.name)),
+            escape(printable(column.name)),
             column.kind,
             f"{column.gaps_share:.1%}",
             f"{column.different:,}",
@@ -116,8 +117,3 @@ def data_parameters(name: str, source: str, lenient: bool) -> list[tuple[str, st
         )
     given = leniently(source) if lenient else source
     return [(keys[table], given) for table in wanted or list(keys)]
-
-
-def ascii_marks(text: str) -> str:
-    """A name without marks that would turn or move what stands beside it."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -54,7 +54,9 @@ def sweep(
         raise CaseError(f"--workers {workers}: at least 1 is wanted")
     plan = plans.read(name)
     place = folder or str(cases.home() / "reports" / "sweeps" / plan.name)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # A batch in the background may ignore Ctrl-C, but not being ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    good = failures = 0
     with Progress(
         TextColumn(plan.name),
         BarColumn(),
@@ -65,15 +67,35 @@ def sweep(
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     ) as bar:
-        shown = bar.add_task(plan.name, total=len(plan.runs), failed="")
-        failures = 0
+        shown = bar.add_task(plan.name, total=None, failed="")
+
+        def begins(waiting: int, known: int) -> None:
+            nonlocal good
+            good = known
+            # The runs that are known take no time: they would spoil the time left.
+            bar.update(shown, total=waiting)
 
         def told(run: str, said: Mapping[str, Any]) -> None:
-            nonlocal failures
-            failures += said["state"] != "ok"
+            nonlocal good, failures
+            good, failures = good + (said["state"] == "ok"), failures + (said["state"] != "ok")
             bar.update(shown, advance=1, failed=f"{failures} failed" if failures else "")
 
-        done = batch.sweep(plan, place, workers=workers, cluster=cluster, fresh=fresh, told=told)
+        try:
+            done = batch.sweep(
+                plan,
+                place,
+                workers=workers,
+                cluster=cluster,
+                fresh=fresh,
+                begins=begins,
+                told=told,
+            )
+        except KeyboardInterrupt:
+            out.print(
+                f"[bold]{plan.name}[/]: stopped, {good} of {len(plan.runs)} runs are done; "
+                "the same command goes on from there"
+            )
+            raise
     good = len(done.states) - len(done.failed)
     out.print(f"[bold]{plan.name}[/]: {good} runs ok, {done.taken} of them known before")
     out.print(f"  {done.address}/runs.parquet", soft_wrap=True)
@@ -88,10 +110,12 @@ def sweep(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="The folder of a run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="The folder of a run, or of the site.")
+    ],
     tolerance: Tolerance = 0.0,
 ) -> None:
-    """Execute a run again from its manifest, and compare every finding."""
+    """Execute a run, or every case of the site, again; compare every finding, and every file."""
     from o2o_research.execution import comparing
 
     found = comparing.verify(folder, tolerance)

@@ -3,7 +3,8 @@
 A specification holds references instead of words, and ``localise`` puts the words in:
 ``term:key`` is a Term's label with its unit, ``name:key`` its name alone, ``value:key:number``
 a formatted number, ``axis:key`` a label expression for the ticks, ``text:zh¦en`` a text in both
-languages, and ``flag:zh¦en|key:number`` a text before a number.
+languages, ``flag:zh¦en|key:number`` a text before a number, and ``own:words`` an analyst's own
+words, shown as words whatever marks they hold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from o2o_research.terms import COUNTED, LANGUAGES, Language, term
+from o2o_research.texts import drawable, escaped
 
 VEGALITE = "application/vnd.vegalite.v5+json"
 FONT = "Noto Sans SC"
@@ -50,6 +52,8 @@ CONFIG: dict[str, Any] = {
         "symbolSize": 160,
         "labelLimit": 300,
         "columns": 3,
+        # A page shows the reader's own fonts, which may run wider than those measured here.
+        "columnPadding": 32,
     },
     "text": {"fontSize": 12, "color": INK},
     "title": {"fontSize": 14, "anchor": "start", "color": INK, "fontWeight": "bold"},
@@ -67,12 +71,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose columns, and whose text cells where they are Term keys, are Terms."""
+    """A table whose columns, and whose text cells where they are Term keys, are Terms.
+
+    A cell may also hold what has both languages, ``zh`` and ``en``: a text, or a finding, which is
+    written with its unit and linked to its row. ``widths`` are the columns' shares of the page; by
+    default they follow from what the cells hold.
+    """
 
     frame: pd.DataFrame
+    widths: tuple[float, ...] = ()
 
     def bundle(self) -> dict[str, Any]:
-        return {language: self.markdown(language) for language in LANGUAGES}
+        found: dict[str, Any] = {language: self.markdown(language) for language in LANGUAGES}
+        return found | ({"widths": list(self.widths)} if self.widths else {})
 
     def markdown(self, language: Language) -> str:
         """A pipe table; numbers right-aligned, written as their column's Term says."""
@@ -119,6 +130,8 @@ def localise(spec: Any, language: Language) -> Any:
         return _tick(rest, language)
     if kind == "text":
         return rest.split("¦")[0 if language == "zh" else 1]
+    if kind == "own":
+        return drawable(rest)
     if kind == "flag":
         words, _, value = rest.partition("|")
         return f"{localise(f'text:{words}', language)} {localise(f'value:{value}', language)}"
@@ -137,7 +150,11 @@ def _unit(key: str, language: Language) -> str:
 
 
 def _word(value: Any, language: Language) -> str:
+    if hasattr(value, language):
+        return str(getattr(value, language))
     text = str(value)
+    if text.startswith("own:"):
+        return escaped(localise(text, language))
     return localise(text, language) if ":" in text else term(text).name(language)
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# As in a run: on small matrices threads of linear algebra wait for each other more than they work.
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -26,6 +26,18 @@ def files(source: str | Path) -> list[Path]:
     path = Path(text).expanduser()
     if not text or "\0" in text:
         raise DataError(f"{text!r} names no file")
+    found = _named(path, text)
+    for name in found:
+        try:
+            str(name).encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{str(name)!r}: the name is not UTF-8; give the file another"
+            ) from None
+    return found
+
+
+def _named(path: Path, text: str) -> list[Path]:
     if path.is_dir():
         inside = (name for name in path.rglob("*") if name.is_file())
         tables = sorted(name for name in inside if _is_table(name.relative_to(path)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from o2o_research.data.problems import shown
 from o2o_research.data.reading import read
 from o2o_research.data.tables import CHOICES, SALES
 from o2o_research.errors import DataError
@@ -62,7 +63,7 @@ def read_choices(source: str | Path, *, wanted: str = "price") -> ChoiceArrays:
     size = (len(cases.cat.categories), len(kinds.cat.categories))
     if size[1] < 2:
         raise DataError(
-            f"{name}: alternative is {kinds.iloc[0]!r} in every row; what else was there?"
+            f"{name}: alternative is {shown(str(kinds.iloc[0]))} in every row; what else was there?"
         )
     row, column = cases.cat.codes.to_numpy(), kinds.cat.codes.to_numpy()
     attributes = np.zeros((*size, len(names) + size[1] - 1))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from o2o_research.texts import drawable, escaped
 
 
 @dataclass(frozen=True)
@@ -61,5 +62,4 @@ notices = Notices()
 
 def _plain(name: str) -> str:
     """A name as Markdown that shows it, in characters that a report has."""
-    known = name.encode("gbk", "backslashreplace").decode("gbk")
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", known)
+    return escaped(drawable(name))

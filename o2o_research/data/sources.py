@@ -13,7 +13,7 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -240,6 +240,9 @@ def _as_utf8(path: Path, name: str, *, zipped: bool, scratch: Path) -> Path:
                     for text in _decoded(stream, encoding, name):
                         if not plain:
                             target.write(text.encode())
+                if encoding == "gb18030":
+                    with opened() as stream:
+                        _refuse_two_encodings(stream, name, row)
                 return path.absolute() if plain else copy
             except _Undecodable as error:
                 row = row or error.row
@@ -250,6 +253,31 @@ def _as_utf8(path: Path, name: str, *, zipped: bool, scratch: Path) -> Path:
         f"{name}: row {row}: text that is {'not' if utf16 else 'neither'} {known}; "
         "save the file as CSV UTF-8"
     )
+
+
+def _refuse_two_encodings(stream: Iterable[bytes], name: str, row: int) -> None:
+    """UTF-8 among GB18030 reads as other Chinese characters: such a file is refused.
+
+    By chance a line of GB18030 may be UTF-8 with characters of three bytes, but not one in a
+    hundred. ``row`` is the first that is not UTF-8.
+    """
+    lines = 0
+    known: list[int] = []
+    for number, line in enumerate(stream, 1):
+        if line.isascii():
+            continue
+        lines += 1
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            continue
+        if any(c > "\u0800" for c in text):
+            known.append(number)
+    if len(known) > lines / 100:
+        raise DataError(
+            f"{name}: row {known[0]} is UTF-8 and row {row} is not: two encodings in one file; "
+            "save it as CSV UTF-8"
+        )
 
 
 class _Undecodable(Exception):
@@ -286,4 +314,6 @@ def connect(timezone: str) -> Any:
         temp_directory=os.path.join(tempfile.gettempdir(), f"o2o-duckdb-{os.getpid()}"),
     )
     con.settings["TimeZone"] = timezone
+    # Beyond this DuckDB goes on on disk: a log of 100 M lines must not want a bigger machine.
+    con.settings["memory_limit"] = "3GiB"
     return con

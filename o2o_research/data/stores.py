@@ -7,6 +7,7 @@ from pathlib import Path
 import ibis
 import pandas as pd
 
+from o2o_research.data.problems import shown
 from o2o_research.data.reading import read
 from o2o_research.data.tables import SKU_SALES, STORE_WEEKS
 from o2o_research.errors import DataError
@@ -32,7 +33,7 @@ def read_store_weeks(
     if late.any():
         row = frame[late].iloc[0]
         raise DataError(
-            f"store_weeks: store {row.store} was converted on {row.converted_on:%Y-%m-%d}, after the last "
+            f"store_weeks: store {shown(row.store)} was converted on {row.converted_on:%Y-%m-%d}, after the last "
             f"week, {weeks[-1]:%Y-%m-%d}; leave converted_on empty, or add the weeks since"
         )
     # The week in which the fitters were there counts as before.

@@ -58,6 +58,7 @@ class Table:
     zh, en : what the table is for
     keys : sets of columns; no two rows may agree on the first set that is there in full
     attributes : whether further columns are read, as numbers without gaps
+    example : five good rows, as CSV
     """
 
     name: str
@@ -67,6 +68,7 @@ class Table:
     en: str = ""
     keys: tuple[tuple[str, ...], ...] = ()
     attributes: bool = False
+    example: str = ""
 
 
 ORDERS = Table(
@@ -126,6 +128,14 @@ ORDERS = Table(
         ("order_id",),
         ("customer_id", "ordered_at", "amount", "channel", "discount"),
     ),
+    example="""\
+order_id,customer_id,ordered_at,amount,channel,discount
+2014053001,A17,2014-05-30 12:10,58,voucher,30
+2014053002,B04,2014-05-30 12:25,96.5,dine_in,0
+2014053003,C31,2014-05-30 18:40,44,platform,
+2014053101,A17,2014-05-31 19:05,88,dine_in,0
+2014060101,B04,2014-06-01 12:30,120,direct,12
+""",
 )
 
 MEMBERS = Table(
@@ -153,6 +163,14 @@ MEMBERS = Table(
         ),
     ),
     keys=(("member_id",),),
+    example="""\
+member_id,joined_at,source,last_active_at
+M001,2014-01-06 10:20,gift,2014-01-06 10:31
+M002,2014-01-07,store,2014-05-28 19:02
+M003,2014-01-07 21:15,friend,2014-03-15
+M004,2014-02-14 12:00,,
+M005,2014-03-08 16:40,gift,
+""",
 )
 
 MEMBER_EVENTS = Table(
@@ -190,6 +208,14 @@ MEMBER_EVENTS = Table(
         ),
     ),
     keys=(("event_id",), ("member_id", "happened_at", "event", "amount")),
+    example="""\
+event_id,member_id,happened_at,event,amount
+E1,M001,2014-01-06 10:20,scan,
+E2,M001,2014-01-06 10:31,coupon,
+E3,M002,2014-01-12 15:05,message,
+E4,M002,2014-05-28 19:02,purchase,399
+E5,M001,2014-06-02 08:00,leave,
+""",
 )
 
 _STORE = Column(name="store", type="text", zh="门店编号", en="store number")
@@ -239,6 +265,14 @@ STORE_WEEKS = Table(
         ),
     ),
     keys=(("store", "week"),),
+    example="""\
+store,week,footfall,transactions,sales,units,converted_on
+S01,2014-05-19,2310,402,120540,611,2014-05-28
+S01,2014-05-26,2295,398,118020,602,2014-05-28
+S01,2014-06-02,2480,455,139900,698,2014-05-28
+S02,2014-05-19,,377,109870,,
+S02,2014-05-26,,369,106400,540,
+""",
 )
 
 SKU_SALES = Table(
@@ -275,6 +309,14 @@ SKU_SALES = Table(
         ),
     ),
     keys=(("store", "sku", "size", "colour", "day"),),
+    example="""\
+store,sku,size,colour,day,sold,stock
+S01,K1203,S,black,2014-05-26,1,4
+S01,K1203,M,black,2014-05-26,3,6
+S01,K1203,M,white,2014-05-26,0,5
+S01,K1203,M,black,2014-05-27,3,3
+S02,T0088,L,,2014-05-26,2,9
+""",
 )
 
 SALES = Table(
@@ -328,6 +370,14 @@ SALES = Table(
         ),
     ),
     keys=(("period", "brand", "channel", "country"),),
+    example="""\
+period,brand,channel,country,units,price,stock,sold_out
+2014-01-01,X1,online,CN,120000,799,120000,1
+2014-02-01,X1,online,CN,300000,799,300000,1
+2014-03-01,X1,online,CN,410000,789,500000,0
+2014-03-01,X1,shop,CN,90000,849,,
+2014-03-01,X2,online,,60000,,,
+""",
 )
 
 CHOICES = Table(
@@ -361,6 +411,14 @@ CHOICES = Table(
     ),
     keys=(("case_id", "alternative"),),
     attributes=True,
+    example="""\
+case_id,person_id,alternative,chosen,price,waiting
+1,P7,online,1,798,5
+1,P7,carrier,0,898,0
+1,P7,none,0,0,0
+2,P9,online,0,798,12
+2,P9,carrier,1,858,0
+""",
 )
 
 VISITS = Table(
@@ -402,6 +460,14 @@ VISITS = Table(
             at_least="started_at",
         ),
     ),
+    example="""\
+patient,station,arrived_at,started_at,ended_at
+p1,registration,2014-05-26 07:41,2014-05-26 08:02,2014-05-26 08:03
+p1,consulting,2014-05-26 08:10,2014-05-26 09:25,2014-05-26 09:31
+p1,payment,2014-05-26 09:34,2014-05-26 09:52,2014-05-26 09:53
+p2,registration,2014-05-26 07:58,2014-05-26 08:20,2014-05-26 08:21
+p2,consulting,2014-05-26 08:30,2014-05-26 09:40,2014-05-26 09:48
+""",
 )
 
 REGISTRATIONS = Table(
@@ -447,6 +513,14 @@ REGISTRATIONS = Table(
             gaps=True,
         ),
     ),
+    example="""\
+account,patient,doctor,released_at,booked_at,visit_at,cancelled_at,device
+a1,p1,D12,2014-05-20 08:00:00,2014-05-20 08:00:03,2014-05-27 09:00,,d1
+a1,p2,D12,2014-05-20 08:00:00,2014-05-20 08:00:04,2014-05-27 09:10,2014-05-26 21:14:30,d1
+a2,p3,D12,2014-05-20 08:00:00,2014-05-20 08:07:41,2014-05-27 09:20,,d2
+a3,p4,D31,2014-05-20 08:00:00,2014-05-20 19:30:12,2014-05-28 14:00,,
+a1,p5,D12,2014-05-21 08:00:00,2014-05-21 08:00:02,2014-05-28 09:00,2014-05-27 20:02:11,d1
+""",
 )
 
 APPOINTMENTS = Table(
@@ -466,6 +540,14 @@ APPOINTMENTS = Table(
         ),
         Column(name="came", type="flag", zh="是否到诊", en="whether the patient came"),
     ),
+    example="""\
+doctor,booked_on,visit_on,came
+D12,2014-05-20,2014-05-27,1
+D12,2014-05-20,2014-05-27,0
+D12,2014-05-27,2014-05-27,1
+D31,2014-05-21,2014-05-28,1
+,2014-05-22,2014-05-28,0
+""",
 )  # fmt: skip
 
 RATINGS = Table(
@@ -487,6 +569,14 @@ RATINGS = Table(
         Column(name="doctor_rating", type="number", unit="stars", domain="[0, 5]", zh="医生给患者的评分；未评则留空", en="the doctor's rating of the patient; empty where silent", gaps=True),
     ),
     attributes=True,
+    example="""\
+doctor,patient,rates_first,patient_rating,doctor_rating,patient_age
+D12,p1,patient,5,5,34
+D12,p2,patient,1,2,61
+D12,p3,sealed,4,,45
+D31,p4,doctor,5,5,29
+D31,p1,sealed,,,34
+""",
 )  # fmt: skip
 
 WEEKLY = Table(
@@ -532,6 +622,14 @@ WEEKLY = Table(
         ),
     ),
     keys=(("week",),),
+    example="""\
+week,investment,sales_online,sales_offline,margin
+2014-05-05,260000,410000,5120000,2190000
+2014-05-12,310000,455000,5060000,2175000
+2014-05-19,280000,520000,4980000,2160000
+2014-05-26,450000,690000,4900000,
+2014-06-02,300000,610000,4870000,2085000
+""",
 )
 
 TABLES = {

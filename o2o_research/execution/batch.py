@@ -27,10 +27,15 @@ from o2o_research.errors import CaseError, DataError, RunError
 from o2o_research.execution import cache, engine, runs
 from o2o_research.execution.engine import Limits
 from o2o_research.execution.plans import Plan
-from o2o_research.execution.stores import Folder, Store, about, store
+from o2o_research.execution.stores import Folder, Store, about, shown, store
 from o2o_research.terms import LANGUAGES
 
 Told = Callable[[str, Mapping[str, Any]], None]
+Begins = Callable[[int, int], None]
+
+
+class Changed(CaseError):
+    """The code is not the one that the sweep began with."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +71,30 @@ def sweep(
     workers: int | None = None,
     cluster: str | None = None,
     fresh: bool = False,
+    begins: Begins | None = None,
     told: Told | None = None,
 ) -> Summary:
     """Make every run of a plan that is not made yet, and gather them in ``runs.parquet``.
 
-    ``told`` hears of each run as it ends: ``(run, what run.json says)``.
+    ``begins`` hears how many runs there are to make, and how many are made already; ``told`` of
+    each run as it ends: ``(run, what run.json says)``.
 
     Raises
     ------
     CaseError
         The folder holds something else, or another batch is at work in it: nothing is written.
+        Or the notebook or a module that it imports changed: no run of the new code is mixed in.
     KeyboardInterrupt
         After the runs under way are stopped and written down as ``interrupted``.
     """
     place = store(out)
-    _refuse_others(place, plan)
+    summary = Summary(shown(place.address))
+    try:
+        _refuse_others(place, plan)
+    except OSError as error:
+        raise CaseError(f"cannot read {summary.address}: {error}") from error
     with place.locked():
         tasks = _tasks(plan)
-        summary = Summary(place.address)
         waiting = []
         for task in tasks:
             if not fresh and _done(place, task):
@@ -91,10 +102,16 @@ def sweep(
                 summary.states[task.run] = "ok"
             else:
                 waiting.append(task)
-        place.write("sweep.json", _json({"plan": plan.name, "case": plan.case, "kind": plan.kind,
-                                         "varied": list(plan.varied), "runs": len(plan.runs)}))  # fmt: skip
+        about_it = {"plan": plan.name, "case": plan.case, "kind": plan.kind,
+                    "varied": list(plan.varied), "runs": len(plan.runs)}  # fmt: skip
+        try:
+            place.write("sweep.json", _json(about_it))
+        except OSError as error:
+            raise CaseError(f"cannot write to {summary.address}: {error}") from error
         events = _Events(place)
         events.add("begins", runs=len(tasks), known=summary.taken)
+        if begins is not None:
+            begins(len(waiting), summary.taken)
         stop = threading.Event()
         made = (
             _here(waiting, place, workers or os.cpu_count() or 1, stop)
@@ -109,37 +126,42 @@ def sweep(
                 events.add("ended", run=task.run, state=said["state"], seconds=said["seconds"])
                 if told is not None:
                     told(task.run, said)
-        except KeyboardInterrupt:
-            stop.set()
-            for task, said in made if cluster is None else ():
-                summary.states[task.run] = said["state"]
-            events.add("interrupted")
-            _gather(plan, place)
+        except (KeyboardInterrupt, Changed) as error:
+            made.close()
+            events.add("interrupted", why=str(error))
+            _gather(plan, place, tasks, summary)
             raise
         finally:
             made.close()
         try:
-            _gather(plan, place)
+            _gather(plan, place, tasks, summary)
         except OSError as error:
             raise RunError(
-                f"{place.address}: the runs are made, but runs.parquet cannot be written: "
+                f"{summary.address}: the runs are made, but runs.parquet cannot be written: "
                 f"{error.strerror or error}; once there is room, start the sweep again"
             ) from error
         events.add("ends", failed=len(summary.failed))
     return summary
 
 
-def results(plan: Plan, place: Store) -> pd.DataFrame:
-    """A row a run, in the plan's order: what varied, state, findings with intervals, verdicts."""
+def results(plan: Plan, place: Store, tasks: list[Task], summary: Summary) -> pd.DataFrame:
+    """A row a run, in the plan's order: what varied, state, findings with intervals, verdicts.
+
+    A run of other code or other data than now, left from an earlier sweep, is ``missing``.
+    """
     rows = []
-    for task in _tasks(plan):
-        said = about(place, task.run)
+    for task in tasks:
+        if task.run in summary.states:
+            said = about(place, task.run) or {}
+            state = summary.states[task.run]
+        else:
+            said = _current(place, task) or {}
+            state = said.get("state", "missing")
         row: dict[str, Any] = {"run": task.run}
         row |= {f"parameter.{key}": task.parameters[key] for key in plan.varied}
-        row |= {"state": "missing" if said is None else said["state"]}
-        row |= {"seconds": None if said is None else said["seconds"]}
-        row |= {"why": None if said is None else said.get("why")}
-        if said is not None and said["state"] == "ok":
+        row |= {"state": state, "seconds": said.get("seconds")}
+        row |= {"why": summary.reasons.get(task.run, said.get("why"))}
+        if state == "ok":
             found = json.loads(place.get(task.run, "findings.json") or b"{}")
             for name, finding in found["findings"].items():
                 row[f"finding.{name}"] = _float(finding["value"])
@@ -156,13 +178,24 @@ def results(plan: Plan, place: Store) -> pd.DataFrame:
 def perform(task: Task, worker: str, stop: threading.Event | None = None) -> dict[str, str]:
     """One run's files, whatever became of it."""
     start = time.monotonic()
+    _refuse_change(task, cache.code_hash(task.case), worker)
     executed = runs.execute(task.case, task.parameters, limits=task.limits, stop=stop)
+    _refuse_change(task, executed.manifest["code"], worker)
     try:
         return runs.contents(executed, seconds=time.monotonic() - start, worker=worker)
-    except (CaseError, DataError) as error:  # ran to its end, and left no record
+    except (CaseError, DataError) as error:  # it ran to its end, and left no record
         ending = engine.Ending(state="invalid", why=str(error), peak=executed.ending.peak)
         bad = runs.Executed(executed.notebook, ending, executed.manifest, executed.key)
         return runs.contents(bad, seconds=time.monotonic() - start, worker=worker)
+
+
+def _refuse_change(task: Task, code: str, worker: str) -> None:
+    if code != task.code:
+        raise Changed(
+            f"{worker}: the notebook of {task.case} or a module that it imports is not the one that "
+            "the sweep began with; where a file was changed meanwhile, start the sweep again: "
+            "runs of the code before are made anew"
+        )
 
 
 def _here(
@@ -172,7 +205,7 @@ def _here(
     todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
         todo.put(task)
-    done: queue.SimpleQueue[tuple[Task, dict[str, Any]] | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Task, dict[str, Any]] | Changed | None] = queue.SimpleQueue()
 
     def work(number: int) -> None:
         try:
@@ -185,8 +218,11 @@ def _here(
                     files = perform(task, f"local-{number}", stop)
                     place.put(task.run, files)
                     said = json.loads(files["run.json"])
-                except Exception as error:  # a full disk, a warm process that cannot start
-                    said = {"state": "failed", "seconds": 0.0, "why": f"{task.run}: {error}"}
+                except Changed as error:  # would be said of every other run
+                    done.put(error)
+                    return
+                except Exception as error:  # a table that is not there, a full disk
+                    said = _without_files(task, error)
                 done.put((task, said))
         finally:
             done.put(None)
@@ -202,6 +238,8 @@ def _here(
                 ended = done.get(timeout=0.5)
                 if ended is None:
                     left -= 1
+                elif isinstance(ended, Changed):
+                    raise ended
                 else:
                     yield ended
     finally:
@@ -234,24 +272,32 @@ def _there(tasks: list[Task], place: Store, address: str) -> Generator[tuple[Tas
                 if remote is None:
                     place.put(task.run, files)
                 said = json.loads(files["run.json"])
-            except CaseError:
+            except Changed:
                 raise
-            except Exception as error:
-                said = {"state": "killed", "seconds": 0.0, "why": f"{task.run}: {error}"}
+            except Exception as error:  # workers that die with it again and again, a full disk
+                said = _without_files(task, error)
             future.release()
             yield task, said
     finally:
         client.close()  # type: ignore[no-untyped-call]
 
 
+def _without_files(task: Task, error: Exception) -> dict[str, Any]:
+    """What is said of a run that left nothing."""
+    state = "failed"
+    if isinstance(error, CaseError | DataError):
+        state = "invalid"
+    elif type(error).__name__ == "KilledWorker":
+        state = "killed"
+    return {"state": state, "seconds": 0.0, "why": f"{task.run}: {error}"}
+
+
 def _on_worker(task: Task, remote: str | None) -> dict[str, str]:
     """A run on a worker of a cluster, whose warm process stays for the next."""
     from distributed import get_worker
 
-    if engine.code_hash() != task.code:
-        raise CaseError(f"worker {get_worker().name}: another version of the package is installed")
     os.environ["O2O_HOME"] = task.home
-    files = perform(task, str(get_worker().name))
+    files = perform(task, f"worker {get_worker().name}")
     if remote is not None:
         store(remote).put(task.run, files)
         return {"run.json": files["run.json"]}
@@ -260,7 +306,7 @@ def _on_worker(task: Task, remote: str | None) -> dict[str, str]:
 
 def _tasks(plan: Plan) -> list[Task]:
     """The plan's runs; those that draws made twice are one."""
-    home, code = str(cases.home()), engine.code_hash()
+    home, code = str(cases.home()), cache.code_hash(plan.case)
     tasks = {}
     for parameters in plan.runs:
         text = json.dumps([plan.case, parameters], sort_keys=True, default=str)
@@ -270,12 +316,17 @@ def _tasks(plan: Plan) -> list[Task]:
 
 
 def _done(place: Store, task: Task) -> bool:
-    """Whether the run is there, whole, and of the same input as it would be now."""
+    """Whether the run is there and need not be made."""
+    return (_current(place, task) or {}).get("state") == "ok"
+
+
+def _current(place: Store, task: Task) -> dict[str, Any] | None:
+    """What the run that is there says, if it is whole and of the same input as it would be now."""
     said = about(place, task.run)
-    if said is None or said["state"] != "ok":
-        return False
+    if said is None:
+        return None
     now = json.loads(json.dumps(cache.manifest(task.case, task.parameters), default=str))
-    return cache.knowable(now) and said.get("key") == cache.key(now)
+    return said if cache.knowable(now) and said.get("key") == cache.key(now) else None
 
 
 def _refuse_others(place: Store, plan: Plan) -> None:
@@ -283,7 +334,7 @@ def _refuse_others(place: Store, plan: Plan) -> None:
     if there is not None:
         name = json.loads(there).get("plan")
         if name != plan.name:
-            raise CaseError(f"{place.address} holds the sweep {name!r}; name another folder")
+            raise CaseError(f"{shown(place.address)} holds the sweep {name!r}; name another folder")
     elif isinstance(place, Folder) and place.root.exists():
         if not place.root.is_dir():
             raise CaseError(f"cannot write to {place.root}: a file of that name is there")
@@ -291,8 +342,8 @@ def _refuse_others(place: Store, plan: Plan) -> None:
             raise CaseError(f"{place.root} holds something else than a sweep; name a new folder")
 
 
-def _gather(plan: Plan, place: Store) -> None:
-    frame, file = results(plan, place), io.BytesIO()
+def _gather(plan: Plan, place: Store, tasks: list[Task], summary: Summary) -> None:
+    frame, file = results(plan, place, tasks, summary), io.BytesIO()
     frame.to_parquet(file, index=False)
     place.write("runs.parquet", file.getvalue())
     if (frame["state"] == "ok").any():

@@ -20,8 +20,9 @@ from typing import Any
 
 import nbformat
 
-from o2o_research import __version__, cases
+from o2o_research import __version__, cases, quotes
 from o2o_research.data import identity, named
+from o2o_research.execution import lineage
 from o2o_research.execution.injection import inject
 from o2o_research.terms import term
 
@@ -47,6 +48,7 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         key: named(value) if is_file(key) and value else value for key, value in parameters.items()
     }
+    reads = quotes.digests(name)
     return {
         "case": name,
         "parameters": shown,
@@ -56,6 +58,8 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "commit": commit(),
         "code": code_hash(name),
+        "numbers": lineage.key(name),
+        **({"reads": reads} if reads else {}),
         **_installed(),
         "seed": parameters.get("seed"),
     }
@@ -97,8 +101,16 @@ def code_hash(name: str) -> str:
     digest.update(_values(case.params, case.params.read_bytes()).encode())
     for path in sources(name, cells):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        digest.update(_text(path).encode() + b"\0")
     return digest.hexdigest()
+
+
+def _text(path: Path) -> str:
+    """A file of ours; nothing where an editor is just putting another in its place."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 @lru_cache(maxsize=64)
@@ -127,8 +139,8 @@ def sources(name: str, cells: Iterable[str]) -> list[Path]:
         path = waiting.pop()
         if path not in wanted:
             wanted.add(path)
-            waiting.extend(_imported(path.read_text(encoding="utf-8")))
-    code = "\n".join(path.read_text(encoding="utf-8") for path in wanted)
+            waiting.extend(_imported(_text(path)))
+    code = "\n".join(_text(path) for path in wanted)
     # A module that names a table shipped with the package reads it.
     tables = {path for path in PACKAGE.rglob("*.yaml") if f'"{path.name}"' in code}
     evidence = PACKAGE / "evidence" / f"{name}.yaml"

@@ -113,6 +113,7 @@ class Warm:
         self.code = code_hash()
         self._lock = threading.Lock()
         self.stale = False
+        self.held = 0
         self._runs = 0
         self._known: set[str] = set()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -206,32 +207,62 @@ _starting = threading.Lock()
 
 def warm(environment: Mapping[str, str]) -> Warm:
     """The warm process for runs in this environment; a new one where the code has changed."""
+    with _starting:
+        return _warmed(environment)
+
+
+def _hire(environment: Mapping[str, str], modules: Iterable[str]) -> Warm:
+    """The warm process for one run, with what the run imports; to be let go in the end."""
+    modules = list(modules)
+    for last in (False, True):
+        with _starting:
+            process = _warmed(environment)
+            process.held += 1
+        try:
+            process.learn(modules)
+        except BaseException:
+            process.stale = True
+            _let_go(process)
+            raise
+        if last or not process.stale:
+            break
+        _let_go(process)
+    return process
+
+
+def _let_go(process: Warm) -> None:
+    with _starting:
+        process.held -= 1
+        _end_idle()
+
+
+def _warmed(environment: Mapping[str, str]) -> Warm:
     start = {
         key: value
         for key, value in environment.items()
         if key.startswith(_START) and key not in STEADY
     }
     key = json.dumps([sys.executable, start], sort_keys=True)
-    with _starting:
-        known = _warm.get(key)
-        if known is not None and known.alive and not known.stale and known.code == code_hash():
-            return known
-        if known is not None:
-            _retire(known)
-        fresh = _warm[key] = Warm(environment, known.avoid if known is not None else ())
-        if known is not None:
-            fresh.learn(known._known - fresh.avoid)
-        return fresh
+    known = _warm.get(key)
+    if known is not None and known.alive and not known.stale and known.code == code_hash():
+        return known
+    if known is not None:
+        del _warm[key]
+        if known.owner == os.getpid():  # no more runs by this one; those it has may end
+            _retired.append(known)
+            _end_idle()
+    fresh = _warm[key] = Warm(environment, known.avoid if known is not None else ())
+    if known is not None:
+        fresh.learn(known._known - fresh.avoid)
+    return fresh
 
 
-def _retire(known: Warm) -> None:
-    """No more runs by this one; those it has may end."""
-    if known.owner == os.getpid():
-        _retired.append(known)
-        for old in list(_retired):
-            if not old.alive:
-                old.close()
-                _retired.remove(old)
+def _end_idle() -> None:
+    """End the retired processes that no run needs."""
+    for old in list(_retired):
+        if not old.held:
+            _retired.remove(old)
+            old.close()
 
 
 _retired: list[Warm] = []
@@ -253,8 +284,11 @@ def code_hash() -> str:
     """Of all that a warm process imports of ours, by content."""
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.yaml")]):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # an editor may be putting another in its place
+            content = path.read_bytes()
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
 
 
@@ -363,19 +397,26 @@ class _Following:
         self.exit: int | None = None
         self.peak = 0
         self.cell_deadline: float | None = None
+        self.forked = 0.0
         self.seconds: dict[str, float] = {}
 
     def run(self, environment: Mapping[str, str], cwd: str) -> Ending:
         self.client.reset_execution_trackers()
         start = time.monotonic()
-        process = warm(environment)
-        process.learn(imports(self.notebook))
-        if process.stale:
-            process = warm(environment)
+        try:
+            process = _hire(environment, imports(self.notebook))
+        except RunError as error:
+            return self._ending("killed", str(error), lost=True)
         self.seconds["warm"] = time.monotonic() - start
+        try:
+            return self._run(process, environment, cwd)
+        finally:
+            _let_go(process)
+
+    def _run(self, process: Warm, environment: Mapping[str, str], cwd: str) -> Ending:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         status, told = os.pipe()
-        forked = time.monotonic()
+        forked = self.forked = time.monotonic()
         try:
             try:
                 number = process.fork(theirs, told)
@@ -405,7 +446,7 @@ class _Following:
         finally:
             ours.close()
             os.close(status)
-        self.seconds["cells"] = time.monotonic() - forked
+        self.seconds["cells"] = time.monotonic() - forked - self.seconds.get("fork", 0.0)
         if verdict is not None:
             return self._ending(*verdict)
         ending = self._judged(process)
@@ -529,6 +570,7 @@ class _Following:
         if len(parts) == 1:
             self.done = json.loads(parts[0])
             return
+        self.seconds.setdefault("fork", time.monotonic() - self.forked)  # its first sign of life
         header, parent, metadata, content = (json.loads(part) for part in parts[:4])
         header["date"] = parse_date(header["date"])
         message = {

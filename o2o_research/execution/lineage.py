@@ -33,9 +33,10 @@ from typing import Any
 import nbformat
 import numpy as np
 
-from o2o_research import cases, narrative
+from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
+from o2o_research.publishing.contents import moves
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language, Term, did_you_mean, term
 
@@ -54,7 +55,7 @@ LIMIT = 3600
 _APART = ("draws", "seed")
 # Modules whose functions find a root or reshape an array, whatever they are asked about.
 _TOOLS = ("numerics", "__init__")
-_NAME = r"[A-Z][\w’'\-]+"
+_NAME = r"(?:v[ao]n (?:der )?)?[A-Z]\w*[a-z][\w’'\-]*"
 _CITED = re.compile(
     rf"({_NAME}(?:(?:, | & | and |, and ){_NAME})*(?: et al\.)?),? \(?((?:19|20)\d\d)\)?"
 )
@@ -90,6 +91,8 @@ class Statement:
     touched: frozenset[str] = frozenset()
     methods: list[str] = field(default_factory=list)
     found: Values = field(default_factory=dict)
+    # The cases that what it finds was taken from.
+    quoted: set[str] = field(default_factory=set)
     # Whether it hands out the parameters: ``open_case``, ``at_stated``.
     opens: bool = False
     # Whether a finding comes of it.
@@ -162,6 +165,9 @@ def key(name: str, read: Sequence[str] = ()) -> str:
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
     ranges = {name: (o.low, o.high) for name, o in case.evidence.origins.items()}
     digest.update(json.dumps([FORM, case.defaults, ranges], default=str, sort_keys=True).encode())
+    if case.evidence.reads:
+        decides = [quotes.digests(name), case.evidence.frame]
+        digest.update(json.dumps(decides, default=str, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -234,6 +240,11 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         ends = about.interval(number.low, number.high, language)
         lines.append(f"  {say('interval')}: {ends} ({say(f'basis {number.basis}')})")
     lines.append(f"  {say('unit')}: {about.unit.name(language) or '—'}")
+    if number.source is not None and number.formula is not None:
+        taken = word("taken from", language, term(number.source).name(language))
+        lines.append(f"  {say('origin')}: {taken}: {number.formula}")
+        lines += [f"    o2o explain {number.source} {name}" for name in _found_there(number)]
+        return lines
     lines.append(f"  {say('cell')}: {name}.ipynb, {made['cell']}")
     lines += [f"    {line}" for line in made["statement"].splitlines()]
     for method in made["methods"]:
@@ -243,7 +254,9 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         lines.append(f"  {say('method')}: {method}" + (f" ({where})" if where else ""))
     evidence = cases.case(name).evidence
     lines.append(f"  {say('moved by')}:" + ("" if made["moves"] else f" {say('no parameter')}"))
-    for key, results in made["moves"].items():
+    for case in made.get("cases", ()):
+        lines.append(f"    {word('findings of', language, term(case).name(language))}")
+    for key, results in moves(made):
         parameter, origin = term(key), evidence.origins[key]
         steps = "; ".join(
             f"{parameter.format(at, language)} → {about.format(float(result), language)}"
@@ -256,6 +269,12 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
             f"[{say(f'kind {origin.kind}')}{source}]"
         )
     return lines
+
+
+def _found_there(number: narrative.Finding) -> list[str]:
+    """The findings, among the names that a formula speaks of, of the case it was taken from."""
+    known = quotes.findings(str(number.source))["findings"]
+    return [name for name in quotes.operands(str(number.formula)) if name in known]
 
 
 # ── found by running ──────────────────────────────────────────────────────────────────────────
@@ -289,18 +308,21 @@ def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
     findings: dict[str, Any] = {}
     for number, statement in enumerate(statements):
         for found, value in statement.found.items():
-            moves = {
+            moved_by = {
                 name: [None if end is None else _figure(end.get(found, value)[0]) for end in ends]
                 for name, ends in moved.items()
                 if any(end is not None and _differs(end.get(found, value), value) for end in ends)
             }
-            findings[found] = {
+            entry = {
                 "cell": statement.cell,
                 "statement": statement.source,
                 "methods": _nearest(statements, number),
                 "value": _figure(value[0]),
-                "moves": dict(sorted(moves.items(), key=lambda item: -_swing(item[1], value[0]))),
+                "moves": moved_by,
             }
+            findings[found] = entry | {"moves": dict(moves(entry))}
+            if whose := _taken_from(statements, number):
+                findings[found]["cases"] = whose
     methods = sorted({method for entry in findings.values() for method in entry["methods"]})
     return {
         "case": case.name,
@@ -354,7 +376,8 @@ def run_once(case: cases.Case) -> list[Statement]:
             used = statement.loads | statement.stores
             statement.before = {name: _kept(names[name]) for name in used if name in names}
             asked.clear()
-            with _watched(statement.methods), narrative.heard(_ear(statement.found)):
+            ear = _ear(statement.found, statement.quoted)
+            with _watched(statement.methods), narrative.heard(ear):
                 exec(statement.code, names)
             statement.touched = frozenset(asked)
             for name in statement.stores:
@@ -486,14 +509,16 @@ def _fresh(value: Any) -> Any:
     return value
 
 
-def _ear(found: Values) -> Callable[[str, Any], None]:
-    """A listener that keeps findings and lets all else go by."""
+def _ear(found: Values, quoted: set[str] | None = None) -> Callable[[str, Any], None]:
+    """A listener that keeps findings, and whose they are, and lets all else go by."""
 
     def hear(kind: str, content: Any) -> None:
         if kind == narrative.FINDING:
             numbers = [content[key] for key in ("value", "low", "high")]
             value, low, high = (None if n is None else float(n) for n in numbers)
             found[content["name"]] = (float(value or 0.0), low, high)
+            if quoted is not None and content.get("case"):
+                quoted.add(content["case"])
 
     return hear
 
@@ -593,6 +618,20 @@ def _nearest(statements: Sequence[Statement], number: int) -> list[str]:
     return found
 
 
+def _taken_from(statements: Sequence[Statement], number: int) -> list[str]:
+    """The cases whose findings a statement takes, or works with, in the order of their names."""
+    seen, waiting, found = {number}, [number], set[str]()
+    while waiting:
+        here = waiting.pop()
+        found |= statements[here].quoted
+        for name in statements[here].loads:
+            made = next((i for i in range(here - 1, -1, -1) if name in statements[i].stores), None)
+            if made is not None and made not in seen:
+                seen.add(made)
+                waiting.append(made)
+    return sorted(found)
+
+
 def _about(method: str) -> dict[str, Any]:
     """What a method says of itself, and the published work that it, its class or module names."""
     parts = method.split(".")
@@ -617,11 +656,14 @@ def cited_in(doc: str) -> list[str]:
 
     >>> cited_in("Profit identity after Edelman, Jaffe & Kominers (2016); see Table 2.")
     ['Edelman, Jaffe & Kominers (2016)']
+    >>> cited_in("Wilson's (1927) interval of a share (LMDI, Ang 2005), after van der Aalst (2016)")
+    ['Wilson (1927)', 'Ang (2005)', 'van der Aalst (2016)']
     """
     found = []
     for names, year in _CITED.findall(" ".join(doc.split())):
         if names.split(" ")[0].rstrip(",") not in _NOT_NAMES:
-            found.append(f"{names.rstrip(',')} ({year})")
+            who = re.sub(r"['’]s$", "", names.rstrip(","))
+            found.append(f"{who} ({year})")
     return list(dict.fromkeys(found))
 
 
@@ -640,13 +682,6 @@ def _differs(one: tuple[float | None, ...], other: tuple[float | None, ...]) -> 
 def _figure(value: float) -> float | str:
     """Seven figures, as JSON takes them."""
     return float(f"{value:.7g}") if math.isfinite(value) else str(value)
-
-
-def _swing(ends: Sequence[float | str | None], value: float) -> float:
-    """How far a parameter moves a finding, to put the strongest first."""
-    known = [float(end) for end in ends if end is not None] + [value]
-    reach = max(known) - min(known)
-    return math.inf if math.isnan(reach) else reach
 
 
 if __name__ == "__main__":

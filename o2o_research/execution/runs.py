@@ -19,13 +19,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import nbformat
 
-from o2o_research import cases, narrative
+from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, DataError, O2OError, RunError
 from o2o_research.execution import cache, engine, lineage
 from o2o_research.execution.cache import LIBRARIES, manifest
@@ -233,6 +233,7 @@ def execute(
     CaseError
         A parameter that cannot be written into the notebook exactly.
     """
+    _up_to_date(name)
     about = json.loads(json.dumps(manifest(name, parameters), default=str))
     key = cache.key(about)
     if before is not None and cache.knowable(about):
@@ -244,9 +245,32 @@ def execute(
         ending = _by_papermill(name, notebook, progress)
     else:
         ending = _by_fork(name, notebook, limits, progress, stop)
-    if ending.error is not None and ending.error[0] in _OURS:
-        ending = Ending(**{**vars(ending), "state": "invalid"})
+    if cache.code_hash(name) != about["code"]:
+        why = "its notebook or a module that it imports changed while it ran; run it again"
+        ending = replace(ending, state="failed", why=why, error=None)
+    elif ending.error is not None and ending.error[0] in _OURS:
+        ending = replace(ending, state="invalid")
     return Executed(_tidied(notebook), ending, about, key)
+
+
+def _up_to_date(name: str) -> None:
+    """Refuse to read findings that another notebook, or other models, made than there are now.
+
+    The last run of a case says what made it; where only its lineage is kept, that does. Words and
+    the way of publishing make no number.
+    """
+    for read in cases.case(name).evidence.reads:
+        quotes.findings(read)
+        try:
+            about = json.loads((place(read) / "manifest.json").read_text(encoding="utf-8"))
+            stale = about["numbers"] != lineage.key(read)
+        except (OSError, ValueError, KeyError):
+            stale = lineage.path(read).is_file() and lineage.read(read) is None
+        if stale:
+            raise CaseError(
+                f"{read}: its findings were made by another notebook or other models than now; "
+                f"run o2o run {read}"
+            )
 
 
 def contents(executed: Executed, **about: Any) -> dict[str, str]:
@@ -446,7 +470,9 @@ def _make_parent(out: Path) -> None:
         raise CaseError(f"cannot write to {out.parent}: {error.strerror}") from error
     if out.exists() and not out.is_dir():
         raise CaseError(f"cannot write to {out}: a file of that name is there")
-    if out.is_dir() and any(out.iterdir()) and not (out / "findings.json").is_file():
+    # A lineage may be found before the first run.
+    held = {path.name for path in out.iterdir()} - {lineage.FILE} if out.is_dir() else set()
+    if held and "findings.json" not in held:
         raise CaseError(f"{out} holds something else than a run; name an empty or a new folder")
 
 

@@ -20,6 +20,8 @@ from typing import Any, Protocol
 from o2o_research.errors import CaseError
 
 RUNS = "runs"
+# Arrow, which is here anyway, carries drivers for these; fsspec's own hold other packages back.
+_ARROW = ("s3://", "gs://", "gcs://", "abfs://", "abfss://")
 
 
 class Store(Protocol):
@@ -49,6 +51,14 @@ def store(address: str | Path) -> Store:
     return Bucket(text) if "://" in text and not text.startswith("file://") else Folder(
         Path(text.removeprefix("file://"))
     )  # fmt: skip
+
+
+def shown(address: str) -> str:
+    """An address as it may be shown: what stands before ``@`` and behind ``?`` may be secret."""
+    if "://" not in address:
+        return address
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def about(place: Store, run: str) -> dict[str, Any] | None:
@@ -151,13 +161,14 @@ class Bucket:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec  # type: ignore[import-untyped]
-
+        if not url.partition("://")[2].strip("/"):
+            raise CaseError(f"{url}: a bucket and a path in it are wanted")
         self.address = url.rstrip("/")
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.address)
-        except (ValueError, ImportError) as error:
-            raise CaseError(f"{url}: {error}") from error
+            self._fs, self._root = _file_system(self.address)
+        except (ValueError, ImportError, OSError) as error:
+            raise CaseError(f"{shown(url)}: {error}") from error
+        self._root = self._root.rstrip("/")
 
     def put(self, run: str, files: Mapping[str, str]) -> None:
         for file in sorted(files, key=lambda name: name == "run.json"):
@@ -182,3 +193,18 @@ class Bucket:
         except FileNotFoundError:
             return None
         return content
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """fsspec's file system and the path in it that a URL names."""
+    import fsspec  # type: ignore[import-untyped]
+
+    if not url.startswith(_ARROW):
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    from fsspec.implementations.arrow import ArrowFSWrapper  # type: ignore[import-untyped]
+    from pyarrow.fs import FileSystem  # type: ignore[import-untyped]
+
+    if url.startswith("s3://"):  # small files in one request instead of three
+        url += ("&" if "?" in url else "?") + "allow_delayed_open=true"
+    opened, path = FileSystem.from_uri(url)
+    return ArrowFSWrapper(opened), path

@@ -8,7 +8,8 @@ on how many workers share the work.
 
 Discipline of every station: free servers take the lowest priority class first, and within a
 class first come, first served; service is not interrupted (a server whose shift ends finishes
-the patient). A station with ``servers=inf`` is a delay: walking, laboratory time, rest.
+the patient). At one moment, ends of service come first, in the order of visits, then shifts,
+then arrivals. A station with ``servers=inf`` is a delay: walking, laboratory time, rest.
 Textbook background: Law (2015), Simulation Modeling and Analysis, 5th edition.
 """
 
@@ -85,6 +86,13 @@ class Station:
         """The largest number of servers on duty in any shift."""
         return float(self.rota[0].max())
 
+    @property
+    def always(self) -> int:
+        """Servers on duty at all times; 0 where shifts change them, or for a delay."""
+        on_duty, starts = self.rota
+        always = np.isneginf(starts).all() and np.isfinite(on_duty).all()
+        return int(on_duty[0]) if always else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Journeys:
@@ -130,8 +138,9 @@ class Journeys:
                 f"Journeys: first must run from 0 to {visits} visits in {self.arrival.size + 1} "
                 f"entries, got {self.first.size} entries"
             )
-        if not (np.diff(self.first) > 0).all():
-            patient = int(np.flatnonzero(np.diff(self.first) <= 0)[0])
+        some = self.first[1:] > self.first[:-1]
+        if not some.all():
+            patient = int(np.flatnonzero(~some)[0])
             raise ValueError(f"Journeys: patient {patient} has no visit")
         for name in ("service", "patience", "priority"):
             values = getattr(self, name)
@@ -254,12 +263,94 @@ class Run:
 
 
 @njit(cache=True, nogil=True)
+def _one_queue(  # type: ignore[no-untyped-def]  # pragma: no cover
+    arrival, service, servers, started, ended
+):
+    """First come, first served at one station whose servers all stay; returns the queue's area.
+
+    Who arrives starts when the first server is free (Kiefer and Wolfowitz, 1955), so the end of
+    a visit is known at once and the only events are arrivals.
+    """
+    free = np.full(servers, -np.inf)  # a heap of the times when each server is done
+    queue_area = 0.0
+    last_change = 0.0
+    gone = 0  # of those who came, how many have started by now
+    for visit in range(arrival.size):
+        now = arrival[visit]
+        start = max(now, free[0])
+        done = start + service[visit]
+        hole = 0
+        child = 1
+        while child < servers:
+            if child + 1 < servers and free[child + 1] < free[child]:
+                child += 1
+            if free[child] >= done:
+                break
+            free[hole] = free[child]
+            hole = child
+            child = 2 * hole + 1
+        free[hole] = done
+        while gone < visit and started[gone] <= now:
+            queue_area += (visit - gone) * (started[gone] - last_change)
+            last_change = started[gone]
+            gone += 1
+        queue_area += (visit - gone) * (now - last_change)
+        last_change = now
+        started[visit] = start
+        ended[visit] = done
+    for visit in range(gone, arrival.size):
+        queue_area += (arrival.size - visit) * (started[visit] - last_change)
+        last_change = started[visit]
+    return queue_area
+
+
+@njit(cache=True, nogil=True)
+def _rise(heap_time, heap_visit, hole, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put an end into the heap from below; of equal times the lower visit is first."""
+    while hole > 0:
+        above = (hole - 1) >> 1
+        if heap_time[above] < time or (heap_time[above] == time and heap_visit[above] < visit):
+            break
+        heap_time[hole] = heap_time[above]
+        heap_visit[hole] = heap_visit[above]
+        hole = above
+    heap_time[hole] = time
+    heap_visit[hole] = visit
+
+
+@njit(cache=True, nogil=True)
+def _sink(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put an end into the heap from above, in the place of the first."""
+    hole = 0
+    child = 1
+    while child < size:
+        beside = child + 1
+        if beside < size and (
+            heap_time[beside] < heap_time[child]
+            or (heap_time[beside] == heap_time[child] and heap_visit[beside] < heap_visit[child])
+        ):
+            child = beside
+        if heap_time[child] > time or (heap_time[child] == time and heap_visit[child] > visit):
+            break
+        heap_time[hole] = heap_time[child]
+        heap_visit[hole] = heap_visit[child]
+        hole = child
+        child = 2 * hole + 1
+    heap_time[hole] = time
+    heap_visit[hole] = visit
+
+
+@njit(cache=True, nogil=True)
 def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     arrival,
     entry,
-    last,
+    first,
     station,
     service,
+    arrived,
+    started,
+    ended,
+    left,
     patience,
     impatient,
     priority,
@@ -273,13 +364,9 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     """One pass through the events: arrivals (sorted), shifts (sorted), departures (a heap)."""
     visits = station.size
     stations = on_duty.size
-    arrived = np.full(visits, np.nan)
-    started = np.full(visits, np.nan)
-    ended = np.full(visits, np.nan)
-    left = np.zeros(visits, np.bool_)
     is_last = np.zeros(visits, np.bool_)
-    for visit in last:
-        is_last[visit] = True
+    for patient in range(1, first.size):
+        is_last[first[patient] - 1] = True
 
     # One linked list of waiting visits for each station and class.
     head = np.full((stations, classes), -1, np.int64)
@@ -293,11 +380,16 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     heap_time = np.empty(heap_size)
     heap_visit = np.empty(heap_size, np.int64)
     in_heap = 0
+    vacant = False
     next_patient = 0
     next_shift = 0
     time_arrival = arrival[0] if arrival.size else np.inf
     time_shift = shift_time[0] if shift_time.size else np.inf
     while True:
+        if vacant:
+            vacant = False
+            in_heap -= 1
+            _sink(heap_time, heap_visit, in_heap, heap_time[in_heap], heap_visit[in_heap])
         time_departure = heap_time[0] if in_heap else np.inf
         come = -1
         freed = -1
@@ -306,23 +398,7 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 break
             now = time_departure
             visit = heap_visit[0]
-            in_heap -= 1
-            if in_heap:  # the last leaf sinks from the root
-                moved_time = heap_time[in_heap]
-                moved_visit = heap_visit[in_heap]
-                hole = 0
-                child = 1
-                while child < in_heap:
-                    if child + 1 < in_heap and heap_time[child + 1] < heap_time[child]:
-                        child += 1
-                    if heap_time[child] >= moved_time:
-                        break
-                    heap_time[hole] = heap_time[child]
-                    heap_visit[hole] = heap_visit[child]
-                    hole = child
-                    child = 2 * hole + 1
-                heap_time[hole] = moved_time
-                heap_visit[hole] = moved_visit
+            vacant = True  # until who starts next takes the root, or the last leaf does
             freed = station[visit]
             busy[freed] -= 1
             if not is_last[visit]:
@@ -361,14 +437,12 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
             done = now + service[visit]
             ended[visit] = done
             busy[freed] += 1
-            hole = in_heap
-            in_heap += 1
-            while hole > 0 and heap_time[(hole - 1) >> 1] > done:
-                heap_time[hole] = heap_time[(hole - 1) >> 1]
-                heap_visit[hole] = heap_visit[(hole - 1) >> 1]
-                hole = (hole - 1) >> 1
-            heap_time[hole] = done
-            heap_visit[hole] = visit
+            if vacant:
+                vacant = False
+                _sink(heap_time, heap_visit, in_heap, done, visit)
+            else:
+                _rise(heap_time, heap_visit, in_heap, done, visit)
+                in_heap += 1
 
         if come >= 0:
             place = station[come]
@@ -378,14 +452,12 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 done = now + service[come]
                 ended[come] = done
                 busy[place] += 1
-                hole = in_heap
-                in_heap += 1
-                while hole > 0 and heap_time[(hole - 1) >> 1] > done:
-                    heap_time[hole] = heap_time[(hole - 1) >> 1]
-                    heap_visit[hole] = heap_visit[(hole - 1) >> 1]
-                    hole = (hole - 1) >> 1
-                heap_time[hole] = done
-                heap_visit[hole] = come
+                if vacant:
+                    vacant = False
+                    _sink(heap_time, heap_visit, in_heap, done, come)
+                else:
+                    _rise(heap_time, heap_visit, in_heap, done, come)
+                    in_heap += 1
             else:
                 rank = priority[come] if priority.size else 0
                 behind[come] = -1
@@ -409,7 +481,29 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                     queue_area[place] += patience[visit]
                     left[visit] = True
                 visit = behind[visit]
-    return arrived, started, ended, left, queue_area
+    return queue_area
+
+
+def _simulate_one_queue(journeys: Journeys, stations: Sequence[Station], servers: int) -> Run:
+    """What the event loop finds, visit by visit, in a fraction of its time."""
+    arrival = np.ascontiguousarray(journeys.arrival, float)
+    service = np.ascontiguousarray(journeys.service, float)
+    times = np.empty((2, arrival.size))
+    if (arrival[1:] < arrival[:-1]).any():
+        order = np.argsort(arrival, kind="stable")
+        area = _one_queue(arrival[order], service[order], servers, *times)
+        times[:, order] = times.copy()
+    else:
+        area = _one_queue(arrival, service, servers, *times)
+    return Run(
+        journeys=journeys,
+        stations=tuple(stations),
+        arrived=arrival,
+        started=times[0],
+        ended=times[1],
+        left=np.zeros(arrival.size, np.bool_),
+        queue_area=np.array([area]),
+    )
 
 
 def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
@@ -442,6 +536,11 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
     number = int(journeys.station.max(initial=-1))
     if number >= len(stations):
         raise ValueError(f"simulate: station={number} does not exist; there are {len(stations)}")
+    once = len(stations) == 1 and journeys.station.size == journeys.arrival.size
+    if once and journeys.patience is None and journeys.priority is None:
+        servers = min(stations[0].always, journeys.arrival.size)
+        if servers:
+            return _simulate_one_queue(journeys, stations, servers)
     most = sum(place.most for place in stations)
     changes = sorted(
         (start, index, count)
@@ -456,15 +555,22 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
     empty = np.empty(0)
     first = journeys.first.astype(np.int64, copy=False)
     arrival, entry = np.ascontiguousarray(journeys.arrival, float), first[:-1]
-    if (np.diff(arrival) < 0).any():
+    if (arrival[1:] < arrival[:-1]).any():
         order = np.argsort(arrival, kind="stable")
         arrival, entry = arrival[order], entry[order]
-    outcome = _event_loop(
+    # Numpy's allocator asks for large pages, the compiled loop's does not.
+    arrived, started, ended = np.full((3, journeys.station.size), np.nan)
+    left = np.zeros(journeys.station.size, np.bool_)
+    queue_area = _event_loop(
         arrival,
         entry,
-        first[1:] - 1,
+        first,
         journeys.station.astype(np.int64, copy=False),
         np.ascontiguousarray(journeys.service, float),
+        arrived,
+        started,
+        ended,
+        left,
         empty if journeys.patience is None else np.ascontiguousarray(journeys.patience, float),
         journeys.patience is not None,
         empty.astype(np.int64) if journeys.priority is None else journeys.priority.astype(np.int64),
@@ -475,7 +581,6 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
         np.array([count for _, _, count in changes], float),
         int(min(most, journeys.arrival.size)) + 1,
     )
-    arrived, started, ended, left, queue_area = outcome
     return Run(
         journeys=journeys,
         stations=tuple(stations),

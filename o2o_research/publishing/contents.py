@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,23 @@ def record(notebook: Any) -> Record:
         return narrative.read(notebook)
     except CaseError as error:
         raise PublishError(str(error)) from error
+
+
+def moves(made: Mapping[str, Any]) -> list[tuple[str, Sequence[Any]]]:
+    """The parameters that move a finding, each with what came out, the strongest first.
+
+    ``made`` is the finding's entry in a lineage; files keep its parameters in any order.
+
+    >>> moves({"value": 2.0, "moves": {"fee": [1.5, 2.5], "price": [None, 9.0], "share": ["inf"]}})
+    [('share', ['inf']), ('price', [None, 9.0]), ('fee', [1.5, 2.5])]
+    """
+
+    def strength(entry: tuple[str, Sequence[Any]]) -> tuple[float, str]:
+        known = [float(end) for end in [*entry[1], made["value"]] if end is not None]
+        reach = max(known) - min(known)
+        return (-math.inf if math.isnan(reach) else -reach), entry[0]
+
+    return sorted(made["moves"].items(), key=strength)
 
 
 def items(notebook: Any, language: Language) -> Iterator[Item]:

@@ -67,7 +67,14 @@ def _lean(svg: str) -> str:
     previous = ""
     while previous != svg:
         previous, svg = svg, re.sub(r"<g[^<>]*></g>", "", svg)
-    return svg
+    return _renumbered(svg)
+
+
+def _renumbered(svg: str) -> str:
+    """With its ids counted from 1: the renderer counts through all that a process has drawn."""
+    numbers = {name: number for number, name in enumerate(re.findall(r'\bid="([^"]+)"', svg), 1)}
+    svg = re.sub(r'\bid="([^"]+)"', lambda m: f'id="d{numbers[m[1]]}"', svg)
+    return re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#d{numbers[m[1]]})", svg)
 
 
 def inline(svg: str, name: str) -> str:

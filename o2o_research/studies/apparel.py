@@ -197,7 +197,7 @@ def store_rates(log: pd.DataFrame) -> StoreRates | None:
     weak = seen < 0.9 * mean
     table = pd.DataFrame(
         {
-            "store_label": [f"text:{name}¦{name}" for name in sums.index],
+            "store_label": [f"own:{name}" for name in sums.index],
             "conversion_seen": seen,
             "conversion_believed": believed,
             "conversion_low": low,

@@ -15,7 +15,14 @@ from scipy import stats
 
 from o2o_research.data.phones import read_choices, read_sales
 from o2o_research.models.allocation import Response, Split, best_split
-from o2o_research.models.choice import ChannelChoice, Choices, Crowd, fit_logit
+from o2o_research.models.choice import (
+    ChannelChoice,
+    Choices,
+    Crowd,
+    NestedLogit,
+    fit_logit,
+    fit_nested_logit,
+)
 from o2o_research.models.diffusion.bass import Bass
 from o2o_research.models.diffusion.competing import crowded_market
 from o2o_research.models.diffusion.countries import CountryLaunches
@@ -29,7 +36,7 @@ from o2o_research.models.diffusion.scarce import (
 from o2o_research.models.diffusion.scoring import Score, score_forecasts
 from o2o_research.models.diffusion.supply import FlashSales, fit_flash_sales
 from o2o_research.models.likelihood import Estimate
-from o2o_research.models.numerics import Array, NotConverged, crossing
+from o2o_research.models.numerics import Array, Fit, NotConverged, crossing
 from o2o_research.models.pricing import Bundles, Tariff, Travellers, correlated_worths
 from o2o_research.models.siting import Siting, crow_distances, rank_size_cities
 from o2o_research.terms import Language
@@ -196,22 +203,53 @@ class Taste(NamedTuple):
     """What moves buyers between channels, yuan; arrays of draws, the estimate first.
 
     source : ``taste_assumed`` or ``taste_fitted``; n : choices it rests on; fitted : which of
-    the four came of the log
+    the four came of the log; nesting : how alike the channels are to each other, where it told
     """
 
     spread: Any
     waiting: Any
     trial: Any
     service: Any
+    dissimilarity: Any
     source: str
     n: int
     fitted: tuple[str, ...]
+    nesting: Nesting | None = None
+
+
+class Nesting(NamedTuple):
+    """Whether what has a price is closer to each other than to going without.
+
+    dissimilarity : 1 where everything is alike far from everything else, as in the multinomial
+    logit; stderr : of it, by person; chance : of an estimate so far from 1 where 1 is true
+    """
+
+    dissimilarity: float
+    stderr: float
+    chance: float
 
 
 def assumed_taste(p: Any) -> Taste:
     return Taste(
-        p.unseen_spread, p.waiting_cost, p.trial_worth, p.service_worth, "taste_assumed", 0, ()
-    )
+        p.unseen_spread, p.waiting_cost, p.trial_worth, p.service_worth, p.channel_dissimilarity,
+        "taste_assumed", 0, (),
+    )  # fmt: skip
+
+
+def _nested(choices: Choices) -> Fit[NestedLogit] | None:
+    """All that has a price in one group, beside what never has one (to choose none), or None.
+
+    None where the log holds no such alternative, or is silent about the group.
+    """
+    price = choices.attributes[:, :, choices.names.index("price")]
+    group = np.where(np.any(price != 0, axis=0), 0, 1)
+    if np.count_nonzero(group == 0) < 2 or not np.any(group == 1):
+        return None
+    group[group == 1] = np.arange(1, np.count_nonzero(group == 1) + 1)
+    try:
+        return fit_nested_logit(choices, group)
+    except NotConverged:
+        return None
 
 
 def taste_of(choices: str, p: Any, draws: int, rng: np.random.Generator) -> Taste:
@@ -219,7 +257,10 @@ def taste_of(choices: str, p: Any, draws: int, rng: np.random.Generator) -> Tast
 
     The log's attributes ``price``, ``waiting``, ``trial`` and ``service`` are read by name; any
     others are taken along, so that they bias nothing. Every alternative but the first has a
-    constant of its own, as far as the log tells it.
+    constant of its own, as far as the log tells it. Where one can choose none, whether the rest
+    is a group is estimated along: a nested logit, tested against the multinomial by Wald's
+    statistic and not by the ratio of likelihoods, which takes choices of one person for those of
+    many.
 
     Raises
     ------
@@ -227,20 +268,23 @@ def taste_of(choices: str, p: Any, draws: int, rng: np.random.Generator) -> Tast
         The log is not what the choices table promises, or holds no ``price``.
     """
     log = read_choices(choices)
-    fit = fit_logit(
-        Choices(
-            attributes=log.attributes,
-            chosen=log.chosen,
-            names=log.names,
-            available=log.available,
-            person=log.person,
-        )
+    seen = Choices(
+        attributes=log.attributes,
+        chosen=log.chosen,
+        names=log.names,
+        available=log.available,
+        person=log.person,
     )
+    nested = _nested(seen)
+    fit = nested or fit_logit(seen)
     model, covariance = fit.model, fit.covariance
     assert covariance is not None
-    drawn = np.vstack(
-        [model.coefficients, rng.multivariate_normal(model.coefficients, covariance, draws)]
-    )
+    estimate, nesting = model.coefficients, None
+    if nested is not None:
+        width, error = nested.model.nests.dissimilarity[0], nested.stderr["dissimilarity_0"]
+        estimate = np.r_[estimate, width]
+        nesting = Nesting(width, error, float(2 * stats.norm.sf(abs(width - 1) / error)))
+    drawn = np.vstack([estimate, rng.multivariate_normal(estimate, covariance, draws)])
     at = {name: drawn[:, k] for k, name in enumerate(model.names)}
     # A price that attracts in a draw has no worth in yuan: those draws are near minus infinity.
     weight = np.minimum(at["price"], 0.05 * model["price"])
@@ -256,9 +300,12 @@ def taste_of(choices: str, p: Any, draws: int, rng: np.random.Generator) -> Tast
         waiting=told.get("waiting", assumed.waiting),
         trial=told.get("trial", assumed.trial),
         service=told.get("service", assumed.service),
+        # Above 1 no population maximises its utility: the channels are then apart, no more.
+        dissimilarity=assumed.dissimilarity if nested is None else np.clip(drawn[:, -1], 0.05, 1.0),
         source="taste_fitted",
         n=fit.n,
         fitted=("price", *told),
+        nesting=nesting,
     )
 
 
@@ -285,7 +332,7 @@ def channels(
     service = np.array([1.0, 1.0, 1.0]) if integrated else np.array([0.2, 0.6, 1.0])
     return ChannelChoice(
         worth=worth, taste_spread=spread, waiting_cost=taste.waiting, trial_worth=taste.trial,
-        service_worth=taste.service, dissimilarity=p.channel_dissimilarity,
+        service_worth=taste.service, dissimilarity=taste.dissimilarity,
         coverage_share=p.coverage_share if coverage is None else coverage,
         store_bound_share=p.store_bound_share,
         price=np.stack([price, price + p.carrier_premium, price + p.retail_premium], axis=-1),
@@ -710,7 +757,7 @@ def sales_of(sales: str, posterior: CurvePosterior, rng: np.random.Generator) ->
         The log is not what the sales table promises.
     """
     if sales:
-        return {each.brand: each.units for each in read_sales(sales)[:8]}
+        return {f"own:{each.brand}": each.units for each in read_sales(sales)[:8]}
     found = {}
     market, innovation, imitation = (
         np.ravel(each)
@@ -736,17 +783,11 @@ def sales_of(sales: str, posterior: CurvePosterior, rng: np.random.Generator) ->
     return found
 
 
-def _brand(name: str) -> str:
-    """A brand as a cell or a label shows it, whatever marks it holds."""
-    plain = name if name.startswith("text:") else f"text:{name}¦{name}"
-    return plain.replace("|", "/")
-
-
 def fit_table(series: Mapping[str, Array]) -> pd.DataFrame:
     """Each whole series' curve: market with its interval, coefficients, whether the peak was seen."""
     rows = []
     for name, units in series.items():
-        row: dict[str, Any] = {"series_brand": _brand(name), "periods_seen": float(units.size)}
+        row: dict[str, Any] = {"series_brand": name, "periods_seen": float(units.size)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MarketUnknown)
             try:
@@ -783,7 +824,7 @@ def scores_of(series: Mapping[str, Array], rng: np.random.Generator) -> list[Sco
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "series_brand": [_brand(each.series) for each in scores],
+            "series_brand": [each.series for each in scores],
             "forecast_method": [METHODS[each.method] for each in scores],
             "periods_seen": [float(each.seen) for each in scores],
             "forecast_error": [each.error for each in scores],
@@ -878,8 +919,35 @@ def taste_note(taste: Taste, language: Language) -> str:
     left = [names[key][0 if language == "zh" else 1] for key in names if key not in taste.fitted]
     if language == "zh":
         text = f"买家的看重程度由所提供的选择数据估计（{'、'.join(words)}），区间为抽样误差，按人聚类。"
-        return text + (f"数据中没有{'、'.join(left)}，仍按假设处理。" if left else "")
+        text += f"数据中没有{'、'.join(left)}，仍按假设处理。" if left else ""
+        return text + _nesting_note(taste.nesting, language)
     text = f"What buyers make of {', '.join(words)} is estimated from the log of choices; intervals are its sampling error, clustered by person."
-    return text + (
-        f" The log tells nothing of {', '.join(left)}, which stay as assumed." if left else ""
+    text += f" The log tells nothing of {', '.join(left)}, which stay as assumed." if left else ""
+    return text + _nesting_note(taste.nesting, language)
+
+
+def _nesting_note(found: Nesting | None, language: Language) -> str:
+    """What the log says of the channels' likeness; how the multinomial logit stands to it."""
+    if found is None:
+        return (
+            "数据没有“都不选”一项，或说不清各渠道是否更相近，渠道之间的差异程度仍按假设。"
+            if language == "zh"
+            else " The log holds no choice of none, or does not tell whether channels are alike: their dissimilarity stays as assumed."
+        )
+    refuted = found.chance < 0.05
+    if language == "zh":
+        verdict = (
+            "数据否定“各备选项互不相干”（等于 1）"
+            if refuted
+            else "数据不能否定“各备选项互不相干”（等于 1）"
+        )
+        return (
+            f"渠道之间的差异程度也由数据估计，为 {found.dissimilarity:.2f}"
+            f"（标准误 {found.stderr:.2f}）；{verdict}，检验的 p 值为 {found.chance:.3f}。"
+        )
+    verdict = "refutes" if refuted else "does not refute"
+    return (
+        f" The channels' dissimilarity is estimated along, {found.dissimilarity:.2f} (standard "
+        f"error {found.stderr:.2f}): the log {verdict} that all alternatives are unrelated, "
+        f"where it would be 1 (p = {found.chance:.3f})."
     )

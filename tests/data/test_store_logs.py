@@ -38,7 +38,9 @@ def test_a_conversion_in_midweek_counts_from_the_next_week(tmp_path: Path) -> No
 
 
 def test_a_conversion_after_the_last_week_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="store a was converted on 2014-06-01, after the last week"):
+    with pytest.raises(
+        DataError, match="store 'a' was converted on 2014-06-01, after the last week"
+    ):
         read_store_weeks(write(tmp_path, WEEKS + "a,2014-03-03,1,1,1,1,2014-06-01\n"))
 
 

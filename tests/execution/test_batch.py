@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +62,13 @@ def results(out: Path) -> dict[str, bytes]:
     }
 
 
+def holds(out: Path, *, most: int = 4) -> bool:
+    """Whether runs of a finished sweep, made again from their manifests, say what they said."""
+    folders = sorted((out / "runs").iterdir())
+    assert {json.loads((f / "run.json").read_text())["state"] for f in folders} == {"ok"}
+    return all(comparing.verify(folder) == [] for folder in folders[:most])
+
+
 def test_a_sweep_gathers_parameters_findings_and_states(tmp_path: Path) -> None:
     done = batch.sweep(plan(), tmp_path / "out", workers=2)
     assert (done.failed, done.taken) == ([], 0)
@@ -81,10 +94,14 @@ def test_a_run_that_fails_or_dies_is_alone_and_runs_again(tiny_home: Path, tmp_p
         "if delivery_fee == 6: 1 / 0\n"
         "if delivery_fee == 7: os.kill(os.getpid(), 9)\n"
         "if delivery_fee == 8: print('here', flush=True); time.sleep(600)\n"
+        "if delivery_fee == 9: held = b'1' * 5_000_000_000\n"
     )
     set_body(tiny_home, trouble + BODY)
-    done = batch.sweep(plan(limits={"cell_seconds": 5}), out, workers=2)
-    assert states(out) == {5.0: "ok", 6.0: "failed", 7.0: "killed", 8.0: "timeout"}
+    fees = [*FEES, 9.0]
+    limits = {"cell_seconds": 8, "memory_mb": 1500}
+    done = batch.sweep(plan(fees, limits=limits), out, workers=3)
+    ended = ["ok", "failed", "killed", "timeout", "out_of_memory"]
+    assert states(out) == dict(zip(fees, ended, strict=True)), done.reasons
     for run in done.failed:
         folder = out / "runs" / run
         said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -92,9 +109,38 @@ def test_a_run_that_fails_or_dies_is_alone_and_runs_again(tiny_home: Path, tmp_p
         assert not (folder / "findings.json").exists()
         assert (folder / "restaurants.ipynb").is_file()
     set_body(tiny_home, BODY)
-    assert batch.sweep(plan(), out, workers=2).reasons == {}
-    for folder in (out / "runs").iterdir():
-        assert comparing.verify(folder) == []
+    assert batch.sweep(plan(fees), out, workers=2).reasons == {}
+    assert holds(out, most=5)
+
+
+def test_a_sweep_whose_code_changes_stops_and_mixes_nothing(
+    tiny_home: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    batch.sweep(plan(), out, workers=2)
+
+    ended_runs = []
+
+    def told(run: str, said: Any) -> None:
+        ended_runs.append(run)
+        if len(ended_runs) == 1:  # a second writing might meet the next run's look at the file
+            set_body(tiny_home, BODY.replace("/ p", "/ 2 / p"))
+
+    changed = "time.sleep(1)\n" + BODY
+    set_body(tiny_home, "import time\n" + changed)
+    with pytest.raises(CaseError, match="is not the one that the sweep began with"):
+        batch.sweep(plan(), out, workers=1, told=told)
+    ended = states(out)
+    # The second was under way when the notebook changed: what it made is not believed.
+    assert (ended[5.0], ended[7.0], ended[8.0]) == ("ok", "missing", "missing")
+    assert ended[6.0] in ("failed", "missing")
+    frame = pd.read_parquet(out / "runs.parquet")
+    assert frame["finding.fee_equal_ticket"].count() == 1
+    again = batch.sweep(plan(), out, workers=2)
+    assert (again.taken, again.failed) == (0, [])
+    found = pd.read_parquet(out / "runs.parquet")["finding.fee_equal_ticket"]
+    assert found.tolist() == pytest.approx([f / 2 / 0.15 for f in FEES])
+    assert holds(out, most=2)
 
 
 def test_a_corrupt_run_is_made_again(tmp_path: Path) -> None:
@@ -106,14 +152,21 @@ def test_a_corrupt_run_is_made_again(tmp_path: Path) -> None:
     assert about(Folder(out), first.name) is None
     again = batch.sweep(plan(), out, workers=2)
     assert (again.taken, again.failed) == (2, [])
-    assert comparing.verify(first) == []
+    assert comparing.verify(first) == comparing.verify(second) == []
 
 
 def test_two_batches_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with Folder(out).locked(), pytest.raises(CaseError, match="another batch is at work"):
-        batch.sweep(plan(), out)
-    assert batch.sweep(plan([5.0]), out).reasons == {}
+    out, refused = tmp_path / "out", []
+
+    def told(run: str, said: Any) -> None:
+        with pytest.raises(CaseError, match="another batch is at work") as caught:
+            batch.sweep(plan(), out, workers=1)
+        refused.append(caught)
+
+    first = batch.sweep(plan(), out, workers=2, told=told)
+    assert (first.reasons, len(refused)) == ({}, 4)
+    assert batch.sweep(plan(), out).taken == 4
+    assert holds(out, most=1)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -125,7 +178,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def command(tmp_path: Path) -> list[str]:
     file = tmp_path / "fees.yaml"
-    content = {"case": "restaurants", "grid": {"delivery_fee": [float(n) for n in range(5, 25)]}}
+    content = {"case": "restaurants", "grid": {"delivery_fee": [float(n) for n in range(5, 17)]}}
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return [sys.executable, "-m", "o2o_research.cli", "sweep", str(file), "--workers", "2",
             "--out", str(tmp_path / "out")]  # fmt: skip
@@ -136,21 +189,30 @@ def test_a_batch_that_is_stopped_resumes(
     tiny_home: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    set_body(tiny_home, "import time; time.sleep(0.2)\n" + BODY)
-    with subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE) as process:
+    set_body(tiny_home, "import time; time.sleep(0.3)\n" + BODY)
+    # A test in the background must not make its batch deaf to Ctrl-C.
+    with subprocess.Popen(
+        command(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         try:
-            assert soon(lambda: len(list((out / "runs").glob("*/run.json"))) > 1, 240)
+            assert soon(lambda: len(list((out / "runs").glob("[!.]*/run.json"))) > 1, 240)
             process.send_signal(how)
-            process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    if how != signal.SIGKILL:
+        assert b"of 12 runs are done; the same command goes on from there" in said
     made = [path.parent.name for path in (out / "runs").glob("[!.]*/run.json")]
     good = [run for run in made if (about(Folder(out), run) or {}).get("state") == "ok"]
-    assert 1 < len(good) < 20
+    assert 1 < len(good) < 12
     again = batch.sweep(plans.read(tmp_path / "fees.yaml"), out, workers=2)
-    assert (again.taken, again.failed, len(again.states)) == (len(good), [], 20)
+    assert (again.taken, again.failed, len(again.states)) == (len(good), [], 12)
     assert not list((out / "runs").glob(".*"))
+    assert holds(out, most=2)
 
 
 def test_the_death_of_the_warm_process_costs_no_run(tiny_home: Path, tmp_path: Path) -> None:
@@ -159,6 +221,8 @@ def test_the_death_of_the_warm_process_costs_no_run(tiny_home: Path, tmp_path: P
     process = next(iter(engine._warm.values())).process
     threading.Timer(1.0, process.kill).start()
     assert batch.sweep(plan(), tmp_path / "out", workers=2).reasons == {}
+    assert process.wait(60) == -signal.SIGKILL
+    assert holds(tmp_path / "out", most=1)
 
 
 def test_a_full_disk_leaves_nothing_that_looks_finished(
@@ -175,7 +239,7 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(
         out, fees = full / "out", [float(n) for n in range(5, 15)]
         try:
             reasons = " ".join(batch.sweep(plan(fees), out, workers=2).reasons.values())
-        except (OSError, RunError) as error:
+        except (OSError, RunError, CaseError) as error:
             reasons = str(error)
         assert "No space left" in reasons
         for folder in (out / "runs").glob("*"):
@@ -183,6 +247,7 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(
         subprocess.run(["mount", "-o", "remount,size=20m", str(full)], check=True)
         again = batch.sweep(plan(fees), out, workers=2)
         assert (again.failed, len(again.states)) == ([], 10)
+        assert holds(out, most=2)
     finally:
         subprocess.run(["umount", str(full)], check=False)
 
@@ -190,28 +255,86 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(
 def test_a_clock_that_jumps_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.time", lambda: 0.0)
-    done = batch.sweep(plan([5.0], limits={"run_seconds": 300}), tmp_path / "out", workers=1)
-    assert done.reasons == {}
+    jumps = itertools.cycle([0.0, 4e9, 1.7e9])
+    monkeypatch.setattr("time.time", lambda: next(jumps))
+    out, limits = tmp_path / "out", {"run_seconds": 300, "cell_seconds": 300}
+    assert batch.sweep(plan(limits=limits), out, workers=2).reasons == {}
+    assert batch.sweep(plan(limits=limits), out, workers=2).taken == 4
+    assert holds(out, most=1)
 
 
-def test_a_bucket_holds_the_same_runs(tmp_path: Path) -> None:
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket on an S3 server of this machine."""
+    program = shutil.which("moto_server")
+    if program is None:
+        pytest.skip("no S3 server: moto_server is not on the PATH")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for key, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
+        monkeypatch.setenv(key, value)
+    # A Python of its own: what stands here is not for it.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AWS_"))}
+    with subprocess.Popen(
+        [program, "-H", "127.0.0.1", "-p", str(port)],
+        env=clean,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            assert soon(lambda: _listens(port), 120)
+            urllib.request.urlopen(
+                urllib.request.Request(f"http://127.0.0.1:{port}/shelf", method="PUT")
+            ).close()
+            yield "s3://shelf/sweeps/fees"
+        finally:
+            server.kill()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_bucket_holds_the_same_runs(bucket: str, tmp_path: Path) -> None:
     batch.sweep(plan(), tmp_path / "folder", workers=2)
-    url = f"local://{tmp_path / 'bucket'}"
-    (tmp_path / "bucket" / "runs").mkdir(parents=True)
-    for run in sorted(path.name for path in (tmp_path / "folder" / "runs").iterdir()):
-        (tmp_path / "bucket" / "runs" / run).mkdir()
-    batch.sweep(plan(), url, workers=2)
-    assert results(tmp_path / "bucket") == results(tmp_path / "folder")
-    assert about(Bucket(url), sorted(os.listdir(tmp_path / "bucket" / "runs"))[0]) is not None
+    done = batch.sweep(plan(), bucket, workers=2)
+    assert (done.reasons, done.taken, done.address) == ({}, 0, bucket)
+    place = Bucket(bucket)
+    for file, content in results(tmp_path / "folder").items():
+        _, run, name = file.split("/")
+        assert place.get(run, name) == content
+    table = pd.read_parquet(io.BytesIO(place.read("runs.parquet") or b""))
+    assert table["parameter.delivery_fee"].tolist() == FEES
+    assert set(table["state"]) == {"ok"}
+    # As a batch that was killed while it wrote, and a file that was cut short.
+    first, second, *_ = done.states
+    place._fs.rm_file(f"{place._root}/runs/{first}/run.json")
+    place._fs.pipe_file(f"{place._root}/runs/{second}/findings.json", b"{")
+    again = batch.sweep(plan(), bucket, workers=2)
+    assert (again.taken, again.failed) == (2, [])
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
+    with pytest.raises(CaseError, match="cannot write to s3://nowhere/fees"):
+        batch.sweep(plan([5.0]), "s3://nowhere/fees", workers=1)
 
 
 def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
     tiny_home: Path, tmp_path: Path
 ) -> None:
     distributed = pytest.importorskip("distributed")
-    set_body(tiny_home, "import time; time.sleep(0.5)\n" + BODY)
-    fees = [float(n) for n in range(5, 17)]
+    set_body(tiny_home, "import time; time.sleep(0.3)\n" + BODY)
+    fees = [float(n) for n in range(5, 11)]
     batch.sweep(plan(fees), tmp_path / "here", workers=2)
     killed = []
 
@@ -224,12 +347,19 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
     ) as cluster:
-        done = batch.sweep(
-            plan(fees), tmp_path / "there", cluster=cluster.scheduler_address, told=told
-        )
+        address = cluster.scheduler_address
+        done = batch.sweep(plan(fees), tmp_path / "there", cluster=address, told=told)
+        # Into a bucket the workers write themselves.
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        store = f"local://{bucket}"
+        for run in done.states:
+            (bucket / "runs" / run).mkdir(parents=True)
+        other = batch.sweep(plan(fees), store, cluster=address)
     assert killed
-    assert done.reasons == {}
-    assert results(tmp_path / "there") == results(tmp_path / "here")
+    assert done.reasons == other.reasons == {}
+    assert results(tmp_path / "there") == results(tmp_path / "here") == results(bucket)
+    assert holds(tmp_path / "there", most=1)
 
 
 def test_a_difference_is_named_and_small_ones_can_be_ignored(tmp_path: Path) -> None:

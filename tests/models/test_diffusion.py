@@ -295,21 +295,75 @@ def test_the_profile_is_zero_at_the_best_and_passes_the_threshold_at_the_interva
         fit.market_profile(10.0)
 
 
-def test_forecasts_cover_what_they_say_before_and_after_the_peak():
-    truth = Bass(market=2000, innovation=0.01, imitation=0.4)
+@pytest.mark.parametrize(
+    ("p", "q", "s", "seen"),
+    [
+        (0.01, 0.4, 0, 8),
+        (0.03, 0.15, 0, 6),
+        (0.1, 0.1, 0, 6),
+        (0.01, 0.4, 0.05, 7),
+        (0.01, 0.4, 0, 13),
+    ],
+    ids=["before_the_peak", "slow_and_early", "falling", "after_an_impulse", "after_the_peak"],
+)
+def test_forecasts_cover_what_they_say(p, q, s, seen):
+    truth = Bass(market=2000, innovation=p, imitation=q, impulse_share=s)
     rng = np.random.default_rng(11)
-    for seen in (8, 13):
-        hits = []
-        for _ in range(40):
-            sales = truth.simulate(seen + 4, rng)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", MarketUnknown)
-                fit = fit_bass(sales[:seen], errors=Errors(1, dispersion=1.0))
-            found = fit.forecast(4, rng, draws=400)
-            low, high = found.cumulative_interval(0.8)
-            hits.append(low[-1] <= sales.sum() <= high[-1])
-        # A series is a hit or not: 40 of them at .8, four standard errors.
-        assert np.mean(hits) == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / 40))
+    hits = []
+    for _ in range(20):
+        sales = truth.simulate(seen + 4, rng)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MarketUnknown)
+            fit = fit_bass(sales[:seen], impulse=s > 0, errors=Errors(1, dispersion=1.0))
+        found = fit.forecast(4, rng, draws=400)
+        assert found.effective > 400
+        low, high = found.cumulative_interval(0.9)
+        hits.append(low[-1] <= sales.sum() <= high[-1])
+    # A series is a hit or not: 20 of them at .9, three standard errors.
+    assert np.mean(hits) == pytest.approx(0.9, abs=3 * np.sqrt(0.09 / 20))
+
+
+@pytest.mark.parametrize(
+    ("sales", "law"),
+    [
+        ([30, 31, 27, 24, 20, 27], COUNTS),
+        ([30, 31, 27, 24, 20, 27], Errors(1, dispersion=1.0)),
+        ([18, 18, 36, 32, 50, 58], PROPORTIONAL),
+    ],
+    ids=["no_imitation_seen", "counts_of_people", "growth"],
+)
+def test_draws_are_those_of_an_exact_grid(sales, law):
+    # Flat in p m, q and 1 / m: the likelihood written out anew, its dispersion integrated out
+    # where it is not known.
+    y, n = np.array(sales, float), len(sales)
+    edges = np.linspace(0, 0.5, 81), np.linspace(0, 5, 101), np.linspace(1e-3, 1.5, 61)
+    middle = [(e[1:] + e[:-1]) / 2 for e in edges]
+    a, q, k = (x[..., None] for x in np.meshgrid(*middle, indexing="ij"))
+    a, k = a * y.sum(), k / y.sum()
+    left = np.exp(-(a * k + q) * np.arange(n + 1))
+    mean = np.maximum(np.diff(a * (1 - left) / (a * k + q * left), axis=-1), 1e-300)
+    miss = y / mean
+    if law.power == 2:
+        deviance = 2 * (miss - 1 - np.log(miss)).sum(axis=-1)
+    else:
+        deviance = 2 * (y * np.log(miss) - y + mean).sum(axis=-1)
+    log = -n / 2 * np.log(deviance) if law.dispersion is None else -deviance / 2
+    weight = np.exp(log - log.max())
+    weight /= weight.sum()
+    assert max(weight[-1].sum(), weight[:, -1].sum(), weight[:, :, -1].sum()) < 2e-3
+    with pytest.warns(MarketUnknown):
+        fit = fit_bass(y, errors=law)
+    draws = 4000
+    many = fit.models(draws, np.random.default_rng(1))
+    shared = y.sum() / many.market
+    found = (many.innovation / shared, many.imitation, shared)
+    for axis, (ends, values) in enumerate(zip(edges, found, strict=True)):
+        others = tuple(set(range(3)) - {axis})
+        exact = np.cumsum(weight.sum(axis=others))
+        share = (values < ends[1:]).mean(axis=0)
+        # Kolmogorov's distance: 1.95 / sqrt(n) is passed once in a thousand times.
+        assert np.abs(share - exact).max() < 1.95 / np.sqrt(draws)
+    assert fit.forecast(1, np.random.default_rng(1), draws=draws).effective > draws
 
 
 def test_intervals_widen_with_the_horizon_and_narrow_with_the_data():

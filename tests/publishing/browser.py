@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any, Self
 
 import websocket
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# What a key is called, and what it writes, where the name does not say so.
+_KEYS = {
+    "Tab": (9, ""),
+    "Enter": (13, "\r"),
+    " ": (32, " "),
+    "ArrowDown": (40, ""),
+    "ArrowRight": (39, ""),
+    "Backspace": (8, ""),
+}
 
 
 class Browser:
@@ -48,8 +60,17 @@ class Browser:
     def open(self, address: str) -> None:
         self._call("Page.navigate", url=address)
 
+    def read(self, page: Path) -> None:
+        """Open a file and wait until it stands."""
+        self.open(page.as_uri())
+        self.wait("document.readyState == 'complete'")
+
     def run(self, script: str) -> Any:
-        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        """What a script answers; a promise is waited for."""
+        answer = self._call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
@@ -63,6 +84,26 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    def scheme(self, name: str) -> None:
+        """Prefer light or dark, as a reader's system does."""
+        feature = {"name": "prefers-color-scheme", "value": name}
+        self._call("Emulation.setEmulatedMedia", features=[feature])
+
+    def paper(self) -> None:
+        """Show the page as print does."""
+        self._call("Emulation.setEmulatedMedia", media="print")
+
+    def screen(self) -> None:
+        self._call("Emulation.setEmulatedMedia", media="", features=[])
+
+    def press(self, key: str, shift: bool = False) -> None:
+        """Press a key and let it go, as a reader without a mouse does."""
+        code, text = _KEYS[key] if key in _KEYS else (ord(key.upper()), key)
+        pressed = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        down = "keyDown" if text else "rawKeyDown"
+        self._call("Input.dispatchKeyEvent", type=down, text=text, **pressed)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def _call(self, method: str, **parameters: Any) -> Any:
         self._count += 1

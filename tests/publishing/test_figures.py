@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from o2o_research.publishing import figures
+from tests.house.test_charts import FIGURES
+
 # Small generations and short turns: what a busy machine meets once in many builds, met at once.
 TWO_THREADS = """
 import gc, json, sys
@@ -30,3 +33,13 @@ def test_two_threads_that_draw_at_once_do_not_wait_for_each_other_for_good() -> 
         [sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, timeout=180, check=True
     )
     assert done.stdout.strip() == "40"
+
+
+def test_a_chart_is_the_same_bytes_whatever_was_drawn_before_it() -> None:
+    chart = {"name": "map", "spec": FIGURES["map"].spec}
+    figures._drawn.cache_clear()
+    first = figures.draw(chart, "en")
+    assert "url(#" in first[1]
+    figures.draw({"name": "curve", "spec": FIGURES["curve"].spec}, "en")
+    figures._drawn.cache_clear()
+    assert figures.draw(chart, "en") == first

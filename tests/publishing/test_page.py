@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +13,10 @@ import pytest
 
 from o2o_research.terms import LANGUAGES
 
-from .browser import Browser
+from .browser import CHROMIUM, Browser
 from .handmade import FINDINGS
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):

@@ -13,9 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[2] / "o2o_research"
 RANK = {
     "errors": 0,
     "domain": 0,
+    "texts": 0,
     "terms": 1,
     "evidence": 1,
     "cases": 2,
+    "quotes": 2,
     "figures": 2,
     "charts": 3,
     "narrative": 3,
@@ -27,7 +29,7 @@ RANK = {
 }
 STUDIES_MAY = {"data", "errors", "models", "terms", "studies"}
 MODELS_MAY = {"domain"}
-DATA_MAY = {"errors", "domain", "terms"}
+DATA_MAY = {"errors", "domain", "terms", "texts"}
 ALONE = {
     "papermill": "execution",
     "nbclient": "execution",

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from o2o_research import cases
+from o2o_research.models.choice import Nests
 from o2o_research.studies import phones as study
 
 
@@ -80,16 +81,17 @@ def test_market_paths_start_at_the_base(p: Any) -> None:
     assert np.all(paths[1] > paths[0])
 
 
-def choices(folder: Path, cases_: int) -> Path:
+def choices(folder: Path, cases_: int, dissimilarity: float = 1.0) -> Path:
     """Choices by people who weigh a day's wait like 10 yuan and a trial like 80, spread 150."""
-    rng = np.random.default_rng(7)
+    nests = Nests(nest=np.array([1, 0, 0, 0]), dissimilarity=np.array([dissimilarity, 1.0]))
+    rng = np.random.default_rng(8)
     rows = []
     for case in range(cases_):
         price = 800 + rng.normal(0, 80, 3)
         wait = np.array([rng.integers(1, 15), 0, 0])
         trial = np.array([0.0, rng.integers(0, 2), 1.0])
         v = (750 - price - 10 * wait + 80 * trial) / 150
-        taken = np.argmax(np.r_[0.0, v] + rng.gumbel(size=4))
+        taken = rng.choice(4, p=nests.shares(np.r_[0.0, v]))
         for place, name in enumerate(("none", "online", "carrier", "retail")):
             own = place - 1
             rows.append(
@@ -117,6 +119,28 @@ def test_tastes_are_estimated_from_choices_and_the_rest_stays_assumed(
     assert taste.service is p.service_worth
     assert "after-sales" in study.taste_note(taste, "en")
     assert "售后" in study.taste_note(taste, "zh")
+
+
+@pytest.mark.parametrize(("truth", "refuted"), [(1.0, False), (0.4, True)])
+def test_a_log_tells_whether_channels_are_alike(
+    p: Any, tmp_path: Path, truth: float, refuted: bool
+) -> None:
+    log = choices(tmp_path, 1500, truth)
+    taste = study.taste_of(str(log), p, 40, np.random.default_rng(3))
+    found = taste.nesting
+    assert found is not None
+    assert abs(found.dissimilarity - truth) < 3 * found.stderr
+    assert (found.chance < 0.01) == refuted
+    assert ("does not refute" in study.taste_note(taste, "en")) == (not refuted)
+    assert study.channels(p, taste).dissimilarity is taste.dissimilarity
+    assert np.all((taste.dissimilarity > 0) & (taste.dissimilarity <= 1))
+    # Nobody who goes without: nothing tells the group, and it stays as assumed.
+    rows = pd.read_csv(log)
+    bought = rows[(rows.alternative != "none") & (rows.chosen == 1)].case_id
+    rows[(rows.alternative != "none") & rows.case_id.isin(bought)].to_csv(log, index=False)
+    silent = study.taste_of(str(log), p, 40, np.random.default_rng(3))
+    assert silent.nesting is None
+    assert silent.dissimilarity is p.channel_dissimilarity
 
 
 def test_scores_of_a_clean_curve_beat_the_last_value() -> None:

@@ -35,6 +35,8 @@ Curve = TypeVar("Curve", Bass, GeneralisedBass)
 # Markets are sought from just below what was sold to a thousand times it: beyond, the curve
 # is an exponential for all that the data could say.
 _CROWDED, _EMPTY = 1.5, 1e-3
+# Innovation may be a thousandth of the sales and is still found by steps of its own size.
+_FINE = 1e3
 
 
 class MarketUnknown(UserWarning):
@@ -86,10 +88,12 @@ def _ends(draws: Array, level: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class _Family(Generic[Curve]):
-    """A curve as the solver sees it: theta = (ln a, ln q, ln k N, [j / y1, b1, b2]).
+    """A curve as the solver sees it: theta = (1000 a n / N, q n, ln k N, [j / y1, b1, b2]).
 
-    a is the rate of sales at the launch, k = 1 / market, N all that was sold, y1 the sales of
-    the first period.
+    a is the rate of sales at the launch, k = 1 / market, N all that was sold in n periods, y1
+    the sales of the first. a and q themselves, not their logarithms: without imitation, or with
+    an impulse and without innovation, a curve is a curve like another, and a logarithm would
+    have room without end in which the data see no difference.
     """
 
     make: Callable[..., Curve]
@@ -124,8 +128,8 @@ class _Family(Generic[Curve]):
         given = dict(zip(self.extra, theta.T[3:], strict=True))
         zero = np.zeros(len(theta))
         return {
-            "a": np.exp(theta[:, 0]) * self.total,
-            "q": np.exp(theta[:, 1]),
+            "a": theta[:, 0] * self.total / (_FINE * self.sales.size),
+            "q": theta[:, 1] / self.sales.size,
             "k": np.exp(theta[:, 2]) / self.total,
             "j": given.get("impulse_share", zero) * self.first,
             "b1": given.get("price_effect", zero),
@@ -180,8 +184,8 @@ class _Family(Generic[Curve]):
             "advertising_effect": (-10.0 * n, 10.0 * n),
         }
         rows: list[tuple[float, float]] = [
-            (np.log(1e-9 / n), np.log(20.0)),
-            (np.log(1e-4 / n), np.log(30.0)),
+            (0.0, 20.0 * n * _FINE),
+            (0.0, 30.0 * n),
             (np.log(_EMPTY), np.log(_CROWDED)),
             *(ends[name] for name in self.extra),
         ]
@@ -191,13 +195,11 @@ class _Family(Generic[Curve]):
     @property
     def starts(self) -> Array:
         """A grid over how fast, how full and how much by innovation."""
-        n = self.sales.size
         rows = []
         for pace in (1.0, 4.0, 12.0):
             for full in (0.1, 0.6, 0.98):
                 for lone in (0.003, 0.05, 0.6):
-                    q = pace / n
-                    rows.append([np.log(max(lone * q / full, 1e-9 / n)), np.log(q), np.log(full)])
+                    rows.append([_FINE * lone * pace / full, pace, np.log(full)])
         extra = {"impulse_share": 0.3, "price_effect": 0.0, "advertising_effect": 0.0}
         tail = [extra[name] for name in self.extra]
         return np.array([row + tail for row in rows])
@@ -337,8 +339,8 @@ class DiffusionFit(Fit[Curve]):
     def _draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array, float]:
         """theta and dispersion, drawn from the likelihood; their effective sample size.
 
-        Flat in 1 / market, ln a, ln q and the effects. Proposals: the profile over the market,
-        normal about it in the other parameters; then weighted by the exact likelihood (with
+        Flat in 1 / market, a, q, j and the effects. Proposals: the profile over the market,
+        Student's t about it in the other parameters; then weighted by the exact likelihood (with
         the dispersion integrated out where it is estimated) and drawn again.
         """
         grid, profile = self._profile
@@ -353,28 +355,27 @@ class DiffusionFit(Fit[Curve]):
                 return -(deviance - self.deviance) / (2 * dispersion)
             return -self.n / 2 * np.log(np.maximum(deviance, least) / least)
 
-        whole = grid
         free = np.delete(np.arange(self._theta.size), 2)
-        inner = profile.information[:, free][:, :, free]
-        stuck = profile.bound[:, free]
-        scale = np.maximum(np.einsum("bkk->bk", inner), 1e-12)
-        inner = inner + np.eye(free.size) * (1e-9 * scale)[:, None, :]
-        inner = np.where(stuck[:, :, None] | stuck[:, None, :], 0.0, inner)
-        inner[:, np.arange(free.size), np.arange(free.size)] += np.where(stuck, 4 * scale, 0.0)
         # Given the market, a dispersion estimated along leaves Student's t about the profile.
-        held = np.full(whole.size, dispersion)
+        held = np.full(grid.size, dispersion)
         if self.errors.dispersion is None:
             held = np.maximum(profile.deviance, least) / (nu + 1)
-        covariance = held[:, None, None] * np.linalg.inv(inner)
-        middle = (whole[1:] + whole[:-1]) / 2
-        edges = np.concatenate([whole[:1], middle, whole[-1:]])
+        precision = profile.information[:, free][:, :, free] / held[:, None, None]
+        low, high = self._family.box
+        own = np.arange(free.size)
+        # No wider than the box where the data see no difference.
+        precision[:, own, own] *= 1 + 1e-9
+        precision[:, own, own] += (2 / (high - low)[free]) ** 2
+        covariance = np.linalg.inv(precision)
+        middle = (grid[1:] + grid[:-1]) / 2
+        edges = np.concatenate([grid[:1], middle, grid[-1:]])
         cell = np.diff(edges)
-        log_mass = log_weight(profile.deviance) + whole + np.log(cell)
+        log_mass = log_weight(profile.deviance) + grid + np.log(cell)
         log_mass += 0.5 * np.linalg.slogdet(covariance)[1]
         mass = np.exp(log_mass - log_mass.max())
         mass = 0.95 * mass / mass.sum() + 0.05 / mass.size
         many = max(20 * n, 4000)
-        row = rng.choice(whole.size, size=many, p=mass)
+        row = rng.choice(grid.size, size=many, p=mass)
         root = np.linalg.cholesky(covariance)
         normal = (
             rng.standard_normal((many, free.size))
@@ -384,9 +385,8 @@ class DiffusionFit(Fit[Curve]):
         offset = np.einsum("bij,bj->bi", root[row], normal)
         theta[:, 2] = edges[row] + cell[row] * rng.random(many)
         for place, each in enumerate(free):
-            along = np.interp(theta[:, 2], whole, profile.theta[:, each])
+            along = np.interp(theta[:, 2], grid, profile.theta[:, each])
             theta[:, each] = along + offset[:, place]
-        low, high = self._family.box
         inside = np.all((theta >= low) & (theta <= high), axis=1)
         with np.errstate(all="ignore"):
             mean = self._family.fitted(np.clip(theta, low, high))

@@ -11,3 +11,11 @@ document.querySelectorAll("a[hreflang]").forEach(link => link.addEventListener("
   link.search = chosen.toString();
   link.hash = scrollY > 40 ? here : "";
 }));
+// What scrolls sideways is a stop of the Tab key, and what fits is none.
+{
+  const fits = new ResizeObserver(seen => seen.forEach(({target}) => {
+    if (target.scrollWidth > target.clientWidth) target.setAttribute("tabindex", "0");
+    else target.removeAttribute("tabindex");
+  }));
+  document.querySelectorAll(".scroll, .plot, pre, math[display=block]").forEach(part => fits.observe(part));
+}
