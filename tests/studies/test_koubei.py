@@ -60,7 +60,7 @@ def test_most_shops_start_within_the_log_and_not_on_day_one(log: Any) -> None:
     joins = study.weekly_joins(members)
     assert members.joined.size == SHOPS
     assert joins.size == 70
-    # 85 shops in the first week, and the middle shop after 21 weeks.
+    # 85 shops in the first week, and the middle shop in the 22nd week.
     first, middle = joins[0] / SHOPS, np.median(members.joined) / 7
     assert first < 0.2
     assert 5 < middle < 40
