@@ -20,8 +20,9 @@ from typing import Any
 
 import nbformat
 
-from o2o_research import __version__, cases
+from o2o_research import __version__, cases, quotes
 from o2o_research.data import identity, named
+from o2o_research.execution import lineage
 from o2o_research.execution.injection import inject
 from o2o_research.terms import term
 
@@ -47,6 +48,7 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         key: named(value) if is_file(key) and value else value for key, value in parameters.items()
     }
+    reads = quotes.digests(name)
     return {
         "case": name,
         "parameters": shown,
@@ -56,6 +58,8 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "commit": commit(),
         "code": code_hash(name),
+        "numbers": lineage.key(name),
+        **({"reads": reads} if reads else {}),
         **_installed(),
         "seed": parameters.get("seed"),
     }
