@@ -18,7 +18,7 @@ from scipy.special import expit, logit, ndtri
 from o2o_research.data.mappings import present
 from o2o_research.errors import CaseError, DataError
 from o2o_research.evidence import Evidence, Origin, evidence
-from o2o_research.terms import Term, did_you_mean, term
+from o2o_research.terms import Term, Unit, did_you_mean, term
 
 Parameters = dict[str, Any]
 
@@ -282,9 +282,31 @@ def _two_piece(value: float, default: float, origin: Origin, about: Term, steps:
     to, back = _scale(
         about, min(value, default, origin.low or 0.0), max(value, default, origin.high or 0.0)
     )
+    return _moved(value, to(default), to(origin.low), to(origin.high), (to, back), about, steps)
+
+
+def two_piece(value: float, low: float, high: float, about: Term, steps: Any) -> Any:
+    """Values whose median is ``value`` and whose 5th and 95th percentiles are ``low`` and ``high``.
+
+    ``steps`` are those of a standard normal. An end at infinity is taken on the scale of the
+    reciprocal.
+    """
+    if math.isinf(high) and low > 0:
+        plain = Term("", "", "", Unit("", ""))
+        with np.errstate(divide="ignore"):
+            return 1 / np.maximum(two_piece(1 / value, 0.0, 1 / low, plain, -steps), 0.0)
+    if math.isinf(low) or math.isinf(high):  # nothing is known beyond the value on that side
+        return np.where(steps < 0, low, high)
+    to, back = _scale(about, low, high)
+    return _moved(value, to(value), to(low), to(high), (to, back), about, steps)
+
+
+def _moved(
+    value: float, middle: Any, low: Any, high: Any, scale: tuple[Any, Any], about: Term, steps: Any
+) -> Any:
+    to, back = scale
     reach = float(ndtri(0.5 + LEVEL / 2))
-    down, up = to(default) - to(origin.low), to(origin.high) - to(default)
-    moved = back(to(value) + steps * np.where(steps < 0, down, up) / reach)
+    moved = back(to(value) + steps * np.where(steps < 0, middle - low, high - middle) / reach)
     moved = np.where(steps == 0, value, moved)
     return moved if about.domain is None else about.domain.clip(moved)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -91,6 +91,11 @@ class Evidence:
     headline: str | None = None
     # The cases whose findings it reads: a synthesis has some, a case of an article none.
     reads: tuple[str, ...] = ()
+    # What it takes from each, by element of its frame and case: a finding of the case, or a formula
+    # over the case's numbers and the Term that it is recorded under.
+    frame: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    # The claims of theirs that promise a gain; the others warn, or set a condition.
+    promises: tuple[str, ...] = ()
 
 
 @cache
@@ -126,9 +131,22 @@ def evidence(case: str) -> Evidence:
             origins={key: _origin(key, dict(entry)) for key, entry in raw["origins"].items()},
             headline=raw.get("headline"),
             reads=tuple(raw.get("reads", ())),
+            frame={
+                element: {case: _cell(cell) for case, cell in cells.items()}
+                for element, cells in raw.get("frame", {}).items()
+            },
+            promises=tuple(raw.get("promises", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CaseError(f"evidence/{case}.yaml: {type(error).__name__} {error}") from error
+
+
+def _cell(entry: str | dict[str, str]) -> tuple[str, ...]:
+    """A finding's name, or a formula and the name of what it makes."""
+    if isinstance(entry, str):
+        return (entry,)
+    ((name, formula),) = entry.items()
+    return str(formula), name
 
 
 def _origin(key: str, entry: dict[str, Any]) -> Origin:

@@ -27,6 +27,8 @@ INK, MUTED, GRID = "#1f2933", "#52606d", "#e4e7eb"
 
 CONFIG: dict[str, Any] = {
     "background": "#ffffff",
+    # A page shows the reader's own fonts, which may run wider than those measured here.
+    "padding": {"left": 26, "right": 6, "top": 6, "bottom": 6},
     "font": FONT,
     "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
     "axis": {
@@ -52,7 +54,6 @@ CONFIG: dict[str, Any] = {
         "symbolSize": 160,
         "labelLimit": 300,
         "columns": 3,
-        # A page shows the reader's own fonts, which may run wider than those measured here.
         "columnPadding": 32,
     },
     "text": {"fontSize": 12, "color": INK},
@@ -71,12 +72,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose columns, and whose text cells where they are Term keys, are Terms."""
+    """A table whose columns, and whose text cells where they are Term keys, are Terms.
+
+    A cell may also hold what has both languages, ``zh`` and ``en``: a text, or a finding, which is
+    written with its unit and linked to its row. ``widths`` are the columns' shares of the page; by
+    default they follow from what the cells hold.
+    """
 
     frame: pd.DataFrame
+    widths: tuple[float, ...] = ()
 
     def bundle(self) -> dict[str, Any]:
-        return {language: self.markdown(language) for language in LANGUAGES}
+        found: dict[str, Any] = {language: self.markdown(language) for language in LANGUAGES}
+        return found | ({"widths": list(self.widths)} if self.widths else {})
 
     def markdown(self, language: Language) -> str:
         """A pipe table; numbers right-aligned, written as their column's Term says."""
@@ -143,6 +151,8 @@ def _unit(key: str, language: Language) -> str:
 
 
 def _word(value: Any, language: Language) -> str:
+    if hasattr(value, language):
+        return str(getattr(value, language))
     text = str(value)
     if text.startswith("own:"):
         return escaped(localise(text, language))

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from o2o_research import cases
+from o2o_research import cases, quotes
 from o2o_research.data.problems import notices
 from o2o_research.errors import CaseError
+from o2o_research.evidence import Claim
 from o2o_research.figures import Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
 from o2o_research.texts import escaped
@@ -79,6 +80,19 @@ class Finding(Shown):
     low: float | None = None
     high: float | None = None
     basis: Basis = "exact"
+    # For a number taken from another case: that case, and the formula over what it found.
+    source: str | None = None
+    formula: str | None = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float64]:
+        """The value and the ends of its interval, as charts take it."""
+        known = [self.value, self.low, self.high] if self.low is not None else [self.value]
+        return np.array(known, float)
+
+    def plausible(self, draws: int) -> NDArray[np.float64]:
+        """The value, then plausible ones by its interval, shape (draws + 1,)."""
+        drawn = quotes.spread(self.term.key, self.value, self.low, self.high, draws)
+        return np.concatenate([[self.value], drawn])
 
     @property
     def zh_range(self) -> str:
@@ -210,18 +224,102 @@ def find(
     finding = Finding(
         about, stated, f"f-{name}", low, high, basis or ("exact" if low is None else "sample")
     )
-    bundle = {
-        "name": name,
-        "value": _number(stated),
-        "low": _number(low),
-        "high": _number(high),
-        "basis": finding.basis,
-    }
-    text = " = ".join([name, about.format(stated, "en")])
+    _show_finding(finding)
+    return finding
+
+
+def _show_finding(finding: Finding) -> None:
+    about, low, high = finding.term, finding.low, finding.high
+    text = " = ".join([about.key, about.format(finding.value, "en")])
     if low is not None and high is not None:
         text += f"  [{about.interval(low, high, 'en')}]"
-    _show({FINDING: bundle}, text)
+    _show({FINDING: {"name": about.key, **_as_entry(finding)}}, text)
+
+
+def _as_entry(finding: Finding) -> dict[str, Any]:
+    """A finding as ``findings.json`` holds it under its name."""
+    entry = {
+        "value": _number(finding.value),
+        "low": _number(finding.low),
+        "high": _number(finding.high),
+        "basis": finding.basis,
+    }
+    if finding.source is not None:
+        entry |= {"case": finding.source, "formula": finding.formula}
+    return entry
+
+
+def quote(case: str, formula: str, name: str | None = None) -> Finding:
+    """Record a number of another case, as it stands there or by a formula, under a Term.
+
+    A finding taken as it stands keeps its name, value and interval; a formula over the findings
+    and parameters of the case has the ``name`` of a Term of its own. The same number may be
+    quoted wherever it is wanted: it has one row.
+
+    Raises
+    ------
+    CaseError
+        The case's findings are missing or out of date, or do not hold the name.
+    """
+    if not _opened or case not in cases.case(_opened[0]).evidence.reads:
+        reader = _opened[0] if _opened else "no case"
+        raise CaseError(f"{reader} does not read {case}: name it under reads in its evidence")
+    found = quotes.findings(case)["findings"]
+    value, low, high = quotes.worked_out(case, formula)
+    basis: Basis = "exact" if low is None else "assumptions"
+    if formula in found:
+        basis = found[formula]["basis"]
+    key = name or formula
+    finding = Finding(term(key), value, f"f-{key}", low, high, basis, case, formula)
+    if _listeners or _recorded.get(key) != _execution():
+        _record(key)
+        _show_finding(finding)
     return finding
+
+
+def quotes_of(element: str) -> dict[str, Finding]:
+    """What the opened case takes from each case it reads for one element of its frame, by case.
+
+    A case that says nothing on the element is left out.
+    """
+    about = cases.case(_opened[0]).evidence if _opened else None
+    if about is None or element not in about.frame:
+        raise CaseError(
+            f"no element {element!r}{did_you_mean(element, about.frame if about else ())}"
+        )
+    cells = about.frame[element]
+    return {case: quote(case, *cells[case]) for case in about.reads if case in cells}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict of a case that is read: the claim, the finding that decides it, its threshold.
+
+    ``promise`` says whether the claim promises a gain; else it warns, or sets a condition.
+    """
+
+    case: str
+    claim: Claim
+    promise: bool
+    verdict: Verdict
+    finding: Finding | None
+    rule: str | None
+    threshold: float | None
+
+
+def judged() -> list[Judged]:
+    """Every verdict of the cases that the opened case reads, in order, their findings quoted."""
+    found = []
+    about = cases.case(_opened[0]).evidence
+    for case in about.reads:
+        known = quotes.findings(case)["verdicts"]
+        for key, claim in quotes.claims(case).items():
+            made = known[key]
+            decides = quote(case, made["finding"]) if made["finding"] else None
+            at = None if made["threshold"] is None else float(made["threshold"])
+            promise = key in about.promises
+            found.append(Judged(case, claim, promise, made["verdict"], decides, made["rule"], at))
+    return found
 
 
 def say(*, zh: str, en: str) -> None:
@@ -314,15 +412,7 @@ class Record:
         return {
             "case": self.case,
             "parameters": dict(self.parameters),
-            "findings": {
-                name: {
-                    "value": _number(f.value),
-                    "low": _number(f.low),
-                    "high": _number(f.high),
-                    "basis": f.basis,
-                }
-                for name, f in self.findings.items()
-            },
+            "findings": {name: _as_entry(finding) for name, finding in self.findings.items()},
             "verdicts": {
                 claim: {key: v[key] for key in ("verdict", "finding", "rule", "threshold")}
                 for claim, v in self.verdicts.items()
@@ -367,6 +457,8 @@ def read(notebook: Any) -> Record:
             opened = content
         key = content.get("name") or (f"claim {content['claim']}" if kind == VERDICT else None)
         if key is not None:
+            if content.get("case") and findings.get(key) == _finding(content):
+                continue  # quoted before
             if key in names:
                 raise CaseError(f"{key!r} is recorded twice")
             names.add(key)
@@ -389,7 +481,8 @@ def _ordered(opened: Mapping[str, Any]) -> dict[str, Any]:
 def _finding(content: Mapping[str, Any]) -> Finding:
     low, high = (None if content[end] is None else float(content[end]) for end in ("low", "high"))
     name, value = content["name"], float(content["value"])
-    return Finding(term(name), value, f"f-{name}", low, high, content["basis"])
+    quoted = content.get("case"), content.get("formula")
+    return Finding(term(name), value, f"f-{name}", low, high, content["basis"], *quoted)
 
 
 def _claims() -> Mapping[str, Any]:

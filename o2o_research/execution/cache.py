@@ -20,8 +20,10 @@ from typing import Any
 
 import nbformat
 
-from o2o_research import __version__, cases
+from o2o_research import __version__, cases, quotes
 from o2o_research.data import identity, named
+from o2o_research.errors import CaseError
+from o2o_research.execution import lineage
 from o2o_research.execution.injection import inject
 from o2o_research.terms import term
 
@@ -47,6 +49,7 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         key: named(value) if is_file(key) and value else value for key, value in parameters.items()
     }
+    reads = quotes.digests(name)
     return {
         "case": name,
         "parameters": shown,
@@ -56,6 +59,8 @@ def manifest(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "commit": commit(),
         "code": code_hash(name),
+        "numbers": lineage.key(name),
+        **({"reads": reads} if reads else {}),
         **_installed(),
         "seed": parameters.get("seed"),
     }
@@ -99,6 +104,14 @@ def code_hash(name: str) -> str:
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
         digest.update(_text(path).encode() + b"\0")
     return digest.hexdigest()
+
+
+def unchanged(name: str, code: str) -> bool:
+    """Whether a case's code is still that of the hash; a notebook half written is another."""
+    try:
+        return code_hash(name) == code
+    except (OSError, ValueError, CaseError):
+        return False
 
 
 def _text(path: Path) -> str:

@@ -33,7 +33,7 @@ from typing import Any
 import nbformat
 import numpy as np
 
-from o2o_research import cases, narrative
+from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
 from o2o_research.publishing.contents import moves
@@ -91,6 +91,8 @@ class Statement:
     touched: frozenset[str] = frozenset()
     methods: list[str] = field(default_factory=list)
     found: Values = field(default_factory=dict)
+    # The cases that what it finds was taken from.
+    quoted: set[str] = field(default_factory=set)
     # Whether it hands out the parameters: ``open_case``, ``at_stated``.
     opens: bool = False
     # Whether a finding comes of it.
@@ -163,6 +165,9 @@ def key(name: str, read: Sequence[str] = ()) -> str:
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
     ranges = {name: (o.low, o.high) for name, o in case.evidence.origins.items()}
     digest.update(json.dumps([FORM, case.defaults, ranges], default=str, sort_keys=True).encode())
+    if case.evidence.reads:
+        decides = [quotes.digests(name), case.evidence.frame]
+        digest.update(json.dumps(decides, default=str, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -235,6 +240,11 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         ends = about.interval(number.low, number.high, language)
         lines.append(f"  {say('interval')}: {ends} ({say(f'basis {number.basis}')})")
     lines.append(f"  {say('unit')}: {about.unit.name(language) or '—'}")
+    if number.source is not None and number.formula is not None:
+        taken = word("taken from", language, term(number.source).name(language))
+        lines.append(f"  {say('origin')}: {taken}: {number.formula}")
+        lines += [f"    o2o explain {number.source} {name}" for name in _found_there(number)]
+        return lines
     lines.append(f"  {say('cell')}: {name}.ipynb, {made['cell']}")
     lines += [f"    {line}" for line in made["statement"].splitlines()]
     for method in made["methods"]:
@@ -244,6 +254,8 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         lines.append(f"  {say('method')}: {method}" + (f" ({where})" if where else ""))
     evidence = cases.case(name).evidence
     lines.append(f"  {say('moved by')}:" + ("" if made["moves"] else f" {say('no parameter')}"))
+    for case in made.get("cases", ()):
+        lines.append(f"    {word('findings of', language, term(case).name(language))}")
     for key, results in moves(made):
         parameter, origin = term(key), evidence.origins[key]
         steps = "; ".join(
@@ -257,6 +269,12 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
             f"[{say(f'kind {origin.kind}')}{source}]"
         )
     return lines
+
+
+def _found_there(number: narrative.Finding) -> list[str]:
+    """The findings, among the names that a formula speaks of, of the case it was taken from."""
+    known = quotes.findings(str(number.source))["findings"]
+    return [name for name in quotes.operands(str(number.formula)) if name in known]
 
 
 # ── found by running ──────────────────────────────────────────────────────────────────────────
@@ -303,6 +321,8 @@ def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
                 "moves": moved_by,
             }
             findings[found] = entry | {"moves": dict(moves(entry))}
+            if whose := _taken_from(statements, number):
+                findings[found]["cases"] = whose
     methods = sorted({method for entry in findings.values() for method in entry["methods"]})
     return {
         "case": case.name,
@@ -356,7 +376,8 @@ def run_once(case: cases.Case) -> list[Statement]:
             used = statement.loads | statement.stores
             statement.before = {name: _kept(names[name]) for name in used if name in names}
             asked.clear()
-            with _watched(statement.methods), narrative.heard(_ear(statement.found)):
+            ear = _ear(statement.found, statement.quoted)
+            with _watched(statement.methods), narrative.heard(ear):
                 exec(statement.code, names)
             statement.touched = frozenset(asked)
             for name in statement.stores:
@@ -488,14 +509,16 @@ def _fresh(value: Any) -> Any:
     return value
 
 
-def _ear(found: Values) -> Callable[[str, Any], None]:
-    """A listener that keeps findings and lets all else go by."""
+def _ear(found: Values, quoted: set[str] | None = None) -> Callable[[str, Any], None]:
+    """A listener that keeps findings, and whose they are, and lets all else go by."""
 
     def hear(kind: str, content: Any) -> None:
         if kind == narrative.FINDING:
             numbers = [content[key] for key in ("value", "low", "high")]
             value, low, high = (None if n is None else float(n) for n in numbers)
             found[content["name"]] = (float(value or 0.0), low, high)
+            if quoted is not None and content.get("case"):
+                quoted.add(content["case"])
 
     return hear
 
@@ -593,6 +616,20 @@ def _nearest(statements: Sequence[Statement], number: int) -> list[str]:
                 seen.add(made)
                 waiting.append(made)
     return found
+
+
+def _taken_from(statements: Sequence[Statement], number: int) -> list[str]:
+    """The cases whose findings a statement takes, or works with, in the order of their names."""
+    seen, waiting, found = {number}, [number], set[str]()
+    while waiting:
+        here = waiting.pop()
+        found |= statements[here].quoted
+        for name in statements[here].loads:
+            made = next((i for i in range(here - 1, -1, -1) if name in statements[i].stores), None)
+            if made is not None and made not in seen:
+                seen.add(made)
+                waiting.append(made)
+    return sorted(found)
 
 
 def _about(method: str) -> dict[str, Any]:

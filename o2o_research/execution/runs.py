@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import nbformat
 
-from o2o_research import cases, narrative
+from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, DataError, O2OError, RunError
 from o2o_research.execution import cache, engine, lineage
 from o2o_research.execution.cache import LIBRARIES, manifest
@@ -233,6 +233,7 @@ def execute(
     CaseError
         A parameter that cannot be written into the notebook exactly.
     """
+    _up_to_date(name)
     about = json.loads(json.dumps(manifest(name, parameters), default=str))
     key = cache.key(about)
     if before is not None and cache.knowable(about):
@@ -244,12 +245,36 @@ def execute(
         ending = _by_papermill(name, notebook, progress)
     else:
         ending = _by_fork(name, notebook, limits, progress, stop)
-    if cache.code_hash(name) != about["code"]:
-        why = "its notebook or a module that it imports changed while it ran; run it again"
+    same = cache.unchanged(name, about["code"]) and quotes.digests(name) == about.get("reads", {})
+    if not same:
+        why = (
+            "its notebook, a module that it imports or a finding that it reads changed "
+            "while it ran; run it again"
+        )
         ending = replace(ending, state="failed", why=why, error=None)
     elif ending.error is not None and ending.error[0] in _OURS:
         ending = replace(ending, state="invalid")
     return Executed(_tidied(notebook), ending, about, key)
+
+
+def _up_to_date(name: str) -> None:
+    """Refuse to read findings that another notebook, or other models, made than there are now.
+
+    The last run of a case says what made it; where only its lineage is kept, that does. Words and
+    the way of publishing make no number.
+    """
+    for read in cases.case(name).evidence.reads:
+        quotes.findings(read)
+        try:
+            about = json.loads((place(read) / "manifest.json").read_text(encoding="utf-8"))
+            stale = about["numbers"] != lineage.key(read)
+        except (OSError, ValueError, KeyError):
+            stale = lineage.path(read).is_file() and lineage.read(read) is None
+        if stale:
+            raise CaseError(
+                f"{read}: its findings were made by another notebook or other models than now; "
+                f"run o2o run {read}"
+            )
 
 
 def contents(executed: Executed, **about: Any) -> dict[str, str]:

@@ -207,7 +207,10 @@ def _pairs(notebook: Any) -> Iterator[tuple[str, Pair, bool]]:
         elif kind in (narrative.CHART, narrative.TABLE):
             what = f"{where}, {content['name']}"
             yield what, content["title"], False
-            yield what, content["alt"] if kind == narrative.CHART else _cells(content), False
+            if kind == narrative.CHART:
+                yield what, content["alt"], False
+            else:
+                yield what, _cells(content), True
 
 
 def _cells(table: Mapping[str, Any]) -> Pair:

@@ -243,7 +243,7 @@ class _Composer:
         article = self.about.article
         day = self.word("date", article.date, month=MONTHS[article.date.month - 1])
         about = self.word(
-            "about",
+            "about these" if self.about.reads else "about",
             title=article[self.language],
             author=article.author[self.language],
             outlet=article.outlet[self.language],
@@ -272,7 +272,8 @@ class _Composer:
             )
         if not rows:
             return []
-        head = [[text(self.word(key))] for key in ("claim", "verdict", "decides", "why")]
+        claim_of = "claim here" if self.about.reads else "claim"
+        head = [[text(self.word(key))] for key in (claim_of, "verdict", "decides", "why")]
         return [
             heading(3, [text(self.word("verdicts"))], "verdicts"),
             table(head, rows, "lcrl", [0.25, 0.18, 0.14, 0.43], classes=["verdicts"]),
@@ -302,7 +303,10 @@ class _Composer:
         key = f"tbl-{item.content['name']}"
         _, _, columns, head, bodies, foot = part[0]["c"]
         caption = [None, [pandoc.plain(self._caption(key, item.content))]]
-        columns = [[side, {"t": "ColWidthDefault"}] for side, _ in columns]
+        widths: list[Node] = [{"t": "ColWidthDefault"} for _ in columns]
+        if "widths" in item.content:
+            widths = [{"t": "ColWidth", "c": share} for share in item.content["widths"]]
+        columns = [[side, width] for (side, _), width in zip(columns, widths, strict=True)]
         bodies = [[body[0], 1, *body[2:]] for body in bodies]
         return {
             "t": "Table",
@@ -368,7 +372,7 @@ class _Composer:
                     [*self._row_name(f"f-{name}"), *([SPACE, origin] if self._traced else [])],
                     [text(finding.term.format(finding.value, self.language))],
                     [text(self._interval(finding) or "—")],
-                    [text(self.word(f"basis {finding.basis}"))],
+                    self._basis(finding),
                 ]
             )
         head = [[text(self.word(key))] for key in ("name", "value", "interval", "basis")]
@@ -377,6 +381,14 @@ class _Composer:
             para([text(self.word("findings intro"))]),
             table(head, rows, "lrrl", [0.42, 0.17, 0.26, 0.15], classes=["rows"]),
         ]
+
+    def _basis(self, finding: Finding) -> Nodes:
+        """What the interval speaks of; and the case that a number was taken from."""
+        basis = text(self.word(f"basis {finding.basis}"))
+        if finding.source is None:
+            return [basis]
+        taken = text(self.word("taken from", term(finding.source).name(self.language)))
+        return [basis, LINE_BREAK, span([taken], "note")]
 
     def _parameters(self) -> Nodes:
         defaults = cases.case(self.record.case).defaults
@@ -443,15 +455,8 @@ class _Composer:
                         LINE_BREAK,
                         span([code(made["cell"])], "key"),
                     ],
-                    self._methods(made["methods"]) or [text(self.word("own cell"))],
-                    sentence(
-                        [
-                            [link([text(term(key).name(self.language))], f"#p-{key}")]
-                            for key in moved
-                        ],
-                        self.word("comma"),
-                    )
-                    or [text(self.word("no parameter"))],
+                    self._made_by(finding, made["methods"]),
+                    self._moved_by(finding, moved, made.get("cases", ())),
                 ]
             )
         head = [[text(self.word(key))] for key in ("made in", "made by", "moved by")]
@@ -460,6 +465,20 @@ class _Composer:
             para([text(self.word("lineage intro"))]),
             table(head, rows, "lll", [0.24, 0.34, 0.42], classes=["rows"]),
         ]
+
+    def _moved_by(self, finding: Finding, moved: Sequence[str], read: Sequence[str]) -> Nodes:
+        """The parameters that move a finding, and the cases whose findings do."""
+        if finding.source is not None:
+            return [text(self.word("moved there"))]
+        parts = [[link([text(term(key).name(self.language))], f"#p-{key}")] for key in moved]
+        parts += [[text(self.word("findings of", term(c).name(self.language)))] for c in read]
+        return sentence(parts, self.word("comma")) or [text(self.word("no parameter"))]
+
+    def _made_by(self, finding: Finding, methods: Sequence[str]) -> Nodes:
+        if finding.source is None or finding.formula is None:
+            return self._methods(methods) or [text(self.word("own cell"))]
+        taken = text(self.word("taken from", term(finding.source).name(self.language)))
+        return [taken, LINE_BREAK, span([code(finding.formula)], "key")]
 
     def _methods(self, methods: Sequence[str]) -> Nodes:
         """Each method with the published work that it names, a line each."""

@@ -12,6 +12,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "other": ("English", "中文"),
     "pdf": ("PDF 版", "PDF version"),
     "claim": ("文章论点", "Claim of the article"),
+    "claim here": ("本报告的论点", "Claim of this report"),
     "verdict": ("判断", "Verdict"),
     "decides": ("关键数字", "Deciding number"),
     "why": ("依据", "Why"),
@@ -42,6 +43,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "moved by": ("取决于", "Depends on"),
     "own cell": ("在单元中直接算出", "computed in the cell itself"),
     "no parameter": ("不随任何参数变化", "no parameter moves it"),
+    "taken from": ("取自{0}案例", "taken from the {0} case"),
+    "findings of": ("{0}案例的结果", "findings of the {0} case"),
+    "moved there": ("见该案例报告", "see that case's report"),
     "comma": ("、", ", "),
     "sources": ("引用文献", "Sources"),
     "reading": ("区间的含义与重现方法", "Reading the intervals, and reproducing this report"),
@@ -168,6 +172,11 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Where these numbers come from has not been found yet: run o2o lineage {0}.",
     ),
     "date": ("{0.year} 年 {0.month} 月 {0.day} 日", "{0.day} {month} {0.year}"),
+    "about these": (
+        "所综合的文章：{title}（{author}；{outlet}；截至 {date}）。各案例报告用可复算的模型检验其论点，本报告把结果放在一起。",
+        "The articles: {title} ({author}; {outlet}; up to {date}). The case reports test their claims with models that "
+        "anyone can run again; this report puts the results together.",
+    ),
     "about": (
         "所评文章：《{title}》，{author}，{outlet}，{date}。本报告用可复算的模型检验其论点。",
         "The article: “{title}”, {author}, {outlet}, {date}. This report tests its claims with models "

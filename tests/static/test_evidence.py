@@ -80,6 +80,7 @@ def test_every_term_is_used() -> None:
             "params",
             "o2o_research/publishing",
             "o2o_research/studies",
+            "o2o_research/evidence",
             "o2o_research",
         )
         for path in (cases.home() / folder).glob("*.*")

@@ -17,6 +17,7 @@ RANK = {
     "terms": 1,
     "evidence": 1,
     "cases": 2,
+    "quotes": 2,
     "figures": 2,
     "charts": 3,
     "narrative": 3,

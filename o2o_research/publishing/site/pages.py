@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from o2o_research.evidence import Origin, bibliography
+from o2o_research.evidence import evidence as known_of
 from o2o_research.narrative import VERDICT_NAMES, Finding, Verdict
 from o2o_research.publishing.contents import moves
 from o2o_research.publishing.site.markup import (
@@ -25,6 +26,7 @@ from o2o_research.publishing.site.markup import (
 from o2o_research.publishing.site.strips import strip
 from o2o_research.publishing.site.volumes import Volume
 from o2o_research.publishing.words import word
+from o2o_research.quotes import operands
 from o2o_research.terms import LANGUAGES, Language, term
 
 Page = tuple[str, str]
@@ -50,6 +52,26 @@ def numbers_of(volume: Volume) -> str:
 def traced(volume: Volume, name: str, language: Language) -> str:
     """The address of the row of a finding."""
     return f"{numbers_of(volume)}.{language}.html#f-{name}"
+
+
+def _taken(finding: Finding, language: Language) -> Markup | None:
+    """For a number taken from another case: that case, and its rows that the formula speaks of."""
+    if finding.source is None or finding.formula is None:
+        return None
+    case = finding.source
+    rows = [
+        link(
+            term(name).name(language),
+            f"parameters.{language}.html#p-{case}-{name}"
+            if name in known_of(case).origins
+            else f"numbers-{case}.{language}.html#f-{name}",
+        )
+        for name in operands(finding.formula)
+    ]
+    whose = html(word("taken from", language, term(case).name(language)))
+    return joined(
+        [whose, " ", joined(rows, word("comma", language)), " ", tag("code", finding.formula)]
+    )
 
 
 def reported(volume: Volume, anchor: str, language: Language) -> str:
@@ -295,6 +317,8 @@ def _number(volume: Volume, name: str, finding: Finding, language: Language) -> 
             link(word("to report", language), reported(volume, anchor, language)),
         ),
     ]
+    if taken := _taken(finding, language):
+        facts.append((word("origin", language), taken))
     if judged:
         facts.append(
             (
@@ -317,9 +341,26 @@ def _number(volume: Volume, name: str, finding: Finding, language: Language) -> 
         "section",
         heading,
         grid,
-        _moves(volume, name, finding, made, language) if made else "",
+        _moves(volume, name, finding, made, language) if made and not finding.source else "",
+        _read(made, language) if made and not finding.source else "",
         class_="traced",
         id=f"f-{name}",
+    )
+
+
+def _read(made: Mapping[str, Any], language: Language) -> Markup | str:
+    """The cases whose findings move this one: their pages of numbers."""
+    links = [
+        link(
+            word("findings of", language, term(case).name(language)),
+            f"numbers-{case}.{language}.html",
+        )
+        for case in made.get("cases", ())
+    ]
+    return (
+        tag("p", word("moved by", language), " ", joined(links, word("comma", language)))
+        if links
+        else ""
     )
 
 
@@ -371,7 +412,7 @@ def _moves(
             )
         )
     if not rows:
-        return tag("p", word("no parameter", language))
+        return Markup("") if made.get("cases") else tag("p", word("no parameter", language))
     head = [word(key, language) for key in ("moved by", "value", "moved to", "origin")]
     label = f"{finding.term.name(language)}: {word('moved by', language)}"
     return table(head, rows, label)
