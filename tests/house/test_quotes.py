@@ -174,9 +174,10 @@ def test_findings_of_other_parameters_or_claims_are_refused(home: Path) -> None:
 
 
 def test_findings_that_other_code_made_are_refused(home: Path) -> None:
-    about = {"numbers": "of another notebook"}
-    path = home / "reports" / "hospital" / "manifest.json"
-    path.write_text(json.dumps(about), encoding="utf-8")
+    for case in READS:
+        made = "of another notebook" if case == "hospital" else lineage.key(case)
+        path = home / "reports" / case / "manifest.json"
+        path.write_text(json.dumps({"numbers": made}), encoding="utf-8")
     with pytest.raises(CaseError, match=r"hospital: .* run o2o run hospital"):
         runs.execute("industry_summary", cases.parameters("industry_summary"))
 
