@@ -35,9 +35,17 @@ def one(number: int) -> tuple[str, str]:
 
 def held() -> tuple[int, int]:
     """File descriptors, sockets among them, and processes below this one."""
-    children = Path(f"/proc/{os.getpid()}/task")
-    below = [c for task in children.iterdir() for c in (task / "children").read_text().split()]
-    return len(os.listdir("/proc/self/fd")), len(below)
+    return len(os.listdir("/proc/self/fd")), len(below(os.getpid()))
+
+
+def below(pid: int) -> list[int]:
+    """Every process that one has started, and those that they have, the dead not yet buried too."""
+    try:
+        texts = [(t / "children").read_text() for t in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+    children = [int(child) for text in texts for child in text.split()]
+    return children + [one for child in children for one in below(child)]
 
 
 def main() -> None:

@@ -250,6 +250,7 @@ def decision_map(
                     title=f"term:{z[0]}",
                     titleOrient="top",
                     titleLimit=400,
+                    titlePadding=32,
                     titleFontSize=12.5,
                     gradientLength=200,
                     labelExpr=f"axis:{z[0]}",
@@ -323,7 +324,7 @@ def choice_map(
     frame = pd.concat(parts, ignore_index=True)
     scales = [alt.Scale(domain=[v.min(), v.max()], nice=False) for v in (xs, ys)]
     axes = {
-        "x": alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0]), scale=scales[0]),
+        "x": alt.X("x:Q", title=f"term:{x[0]}", axis=_axis(x[0], 5), scale=scales[0]),
         "y": alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=scales[1]),
     }
     names = [f"name:{key}" for key in acts]
@@ -586,8 +587,8 @@ def _stated(value: Any) -> float:
     return float(np.atleast_1d(np.asarray(value, float))[0])
 
 
-def _axis(key: str) -> alt.Axis:
-    return alt.Axis(labelExpr=f"axis:{key}", tickCount=7)
+def _axis(key: str, ticks: int = 7) -> alt.Axis:
+    return alt.Axis(labelExpr=f"axis:{key}", tickCount=ticks)
 
 
 def _format(key: str) -> str:

@@ -110,10 +110,12 @@ def sweep(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="The folder of a run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="The folder of a run, or of the site.")
+    ],
     tolerance: Tolerance = 0.0,
 ) -> None:
-    """Execute a run again from its manifest, and compare every finding."""
+    """Execute a run, or every case of the site, again; compare every finding, and every file."""
     from o2o_research.execution import comparing
 
     found = comparing.verify(folder, tolerance)

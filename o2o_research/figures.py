@@ -52,6 +52,8 @@ CONFIG: dict[str, Any] = {
         "symbolSize": 160,
         "labelLimit": 300,
         "columns": 3,
+        # A page shows the reader's own fonts, which may run wider than those measured here.
+        "columnPadding": 32,
     },
     "text": {"fontSize": 12, "color": INK},
     "title": {"fontSize": 14, "anchor": "start", "color": INK, "fontWeight": "bold"},

@@ -141,6 +141,8 @@ class Term:
         shown, digits = value * scale, self.digits
         if scale < 1:  # an amount in 万 or million keeps three figures
             digits = max(0, 2 - math.floor(math.log10(size * scale)))
+            step = 10.0**-digits / scale  # rounded as the other language rounds it
+            shown = round(value / step) * step * scale
         elif self.unit.en == "yuan" and 1e4 <= size < math.inf:  # and so does the same in full
             step = 10.0 ** (math.floor(math.log10(size)) - 2)
             shown, digits = round(shown / step) * step, 0

@@ -27,10 +27,10 @@ def drawable(text: str, limit: int = _LONGEST) -> str:
     """
     # A cell may be a megabyte: what is cut off need not be looked at.
     start = text[: 100 * limit]
-    words = " ".join(start.split())
+    words = "".join(c if _drawn(c) else _numbered(c) for c in " ".join(start.split()))
     if len(words) > limit or len(start) < len(text):
         words = words[: limit - 1] + "…"
-    return "".join(c if _drawn(c) else _numbered(c) for c in words)
+    return words
 
 
 def escaped(text: str) -> str:

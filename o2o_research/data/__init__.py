@@ -9,7 +9,7 @@ from o2o_research.data.files import data_hash
 from o2o_research.data.mappings import identity, named
 
 if TYPE_CHECKING:
-    from o2o_research.data.loaders import cdnow, complete_journey
+    from o2o_research.data.loaders import cdnow, complete_journey, online_retail
     from o2o_research.data.panels import (
         account_features,
         funnel_counts,
@@ -76,6 +76,7 @@ __all__ = [
     "labelled",
     "named",
     "newcomers",
+    "online_retail",
     "read",
     "read_checked",
     "read_orders",

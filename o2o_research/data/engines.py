@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+from ibis.common.exceptions import TableNotFound
 
 from o2o_research.data.expressions import Reader
 from o2o_research.data.files import files
@@ -32,12 +34,15 @@ def opened(given: Source, table: Table, timezone: str) -> ir.Table:
     """
     name = given.table or table.name
     if given.engine == "spark":
-        return _spark(given, timezone)
+        return _spark(given, table, timezone)
     url, secrets = fill_in(given.where_from)
     try:
         con = _connected(given.scheme, url, timezone)
         schema, _, bare = name.rpartition(".")
         found: ir.Table = con.table(bare, database=schema or None)
+    except TableNotFound:
+        wanted = "" if schema else "; outside the first schema name that too, as sales.orders"
+        raise DataError(f"{given.scheme}: there is no table {name}{wanted}") from None
     except ImportError:
         extra = _PACKAGES.get(given.scheme, given.scheme)
         raise DataError(f"{given.scheme} wants a driver; install ibis-framework[{extra}]") from None
@@ -85,14 +90,22 @@ def _connected(scheme: str, url: str, timezone: str) -> Any:
     return con
 
 
-def _spark(given: Source, timezone: str) -> ir.Table:
+def _spark(given: Source, table: Table, timezone: str) -> ir.Table:
     try:
         sql = importlib.import_module("pyspark.sql")
     except ImportError:
-        raise DataError("engine spark wants pyspark; install o2o_research[spark]") from None
+        raise DataError("engine spark wants pyspark; pip install pyspark, and Java") from None
+    # What Spark 4 and Ibis say of pandas 3 on every query would stand in a notebook's output.
+    for category, said in (
+        (FutureWarning, "PySpark does not yet fully support pandas"),
+        (DeprecationWarning, "The copy keyword is deprecated"),
+        (DeprecationWarning, "The 'future.infer_string' option is deprecated"),
+    ):
+        warnings.filterwarnings("ignore", said, category)
     session = (
         sql.SparkSession.builder.config("spark.sql.session.timeZone", timezone)
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
     con = ibis.pyspark.connect(session)
@@ -103,9 +116,14 @@ def _spark(given: Source, timezone: str) -> ir.Table:
     kinds = {_kind(path) for path in paths}
     if len(kinds) > 1:
         raise DataError(f"{given.shown}: CSV and Parquet together; name one of them")
+    # Ibis takes one path, Spark's own reader many.
     if kinds == {"parquet"}:
-        return con.read_parquet(paths)
-    return con.read_csv(paths, header=True, inferSchema=False, escape='"', multiLine=True)
+        frame = session.read.parquet(*paths)
+    else:
+        frame = session.read.csv(paths, header=True, inferSchema=False, escape='"', multiLine=True)
+    view = ibis.util.gen_name(table.name)
+    frame.createOrReplaceTempView(view)
+    return con.table(view)
 
 
 def _kind(path: str) -> str:

@@ -113,8 +113,14 @@ def present(source: str) -> bool:
         If a mapping written inline is out of shape, or a secret is written in a URL.
     """
     if not _inline(source) and not _URL.match(source):
-        return bool(glob.glob(source))
-    return all(each.scheme or each.engine or glob.glob(each.where_from) for each in _each(source))
+        return _there(source)
+    return all(each.scheme or each.engine or _there(each.where_from) for each in _each(source))
+
+
+def _there(where_from: str) -> bool:
+    # A name may look like a pattern and be that of a file.
+    path = Path(where_from).expanduser()
+    return path.exists() or bool(glob.glob(str(path), recursive=True))
 
 
 def identity(source: str | Path) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ def read_member_events(
     place = np.searchsorted(members.member, who)
     known = members.member[np.minimum(place, members.member.size - 1)] == who
     if not known.all():
-        first = who[~known][0]
+        first = str(who[~known][0])
         raise DataError(
             f"member_events: member {first!r} is not in members ({int((~known).sum())} such events); "
             "give both tables of the same extract"
@@ -129,7 +129,7 @@ def read_member_events(
         row = int(early[0])
         joined = members.start + pd.Timedelta(days=float(members.joined[place[row]]))
         raise DataError(
-            f"member_events: member {who[row]!r} did {frame.event.iloc[row]!r} on "
+            f"member_events: member {str(who[row])!r} did {frame.event.iloc[row]!r} on "
             f"{frame.happened_at.iloc[row]:%Y-%m-%d}, before joining on {joined:%Y-%m-%d}"
         )
     # A log with bare dates has the hour of joining after things done that day.

@@ -314,4 +314,6 @@ def connect(timezone: str) -> Any:
         temp_directory=os.path.join(tempfile.gettempdir(), f"o2o-duckdb-{os.getpid()}"),
     )
     con.settings["TimeZone"] = timezone
+    # Beyond this DuckDB goes on on disk: a log of 100 M lines must not want a bigger machine.
+    con.settings["memory_limit"] = "3GiB"
     return con

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -65,19 +65,34 @@ def changes(before: Any, after: Any, tolerance: float = 0.0) -> list[Change]:
 def verify(place: Path, tolerance: float = 0.0) -> list[Change]:
     """Execute a run again from its manifest; what differs, which is nothing if it holds.
 
+    Of a site, every case is executed again with the parameters that the site states.
+
     Raises
     ------
     CaseError
         No run, one that is not ``ok`` or not whole, or whose data are not those it read.
+    PublishError
+        A page of a site is not what was built, or says another number than its case found.
     RunError
         It does not run any more.
     """
+    from o2o_research.publishing import site
+
+    if (place / site.STAMP).is_file():
+        return [
+            replace(change, name=f"{case} {change.name}")
+            for case, stated in site.read(place).items()
+            for change in changes(
+                stated.as_json(), _again(case, cases.check(case, stated.parameters)), tolerance
+            )
+        ]
     try:
         said = json.loads((place / "run.json").read_text(encoding="utf-8"))
         manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
         if said["state"] != "ok":
             raise CaseError(f"{place}: the run is {said['state']}, there is nothing to verify")
-        if not cache.whole(place, said):
+        made = said["files"] | _published(place)
+        if not cache.whole(place, {"files": made}):
             raise CaseError(f"{place}: a file is not the one that the run wrote")
     except (OSError, ValueError, KeyError) as error:
         raise CaseError(f"{place}: no run: {error}") from error
@@ -86,12 +101,25 @@ def verify(place: Path, tolerance: float = 0.0) -> list[Change]:
     now = json.loads(json.dumps(cache.manifest(name, parameters), default=str))
     if now["data"] != manifest["data"]:
         raise CaseError(f"{place}: the data are not those that the run read")
+    return changes(record(place), _again(name, parameters), tolerance)
+
+
+def _again(name: str, parameters: cases.Parameters) -> Any:
+    """What a case finds when it is executed now."""
     executed = runs.execute(name, parameters)
     failure = executed.error()
     if failure is not None:
         raise failure if isinstance(failure, RunError) else RunError(str(failure))
-    made = runs.contents(executed)["findings.json"]
-    return changes(record(place), json.loads(made), tolerance)
+    return json.loads(runs.contents(executed)["findings.json"])
+
+
+def _published(place: Path) -> dict[str, str]:
+    """The reports in a run's folder, by content; none where it was not published."""
+    stamp = place / runs.STAMP
+    found: dict[str, str] = {}
+    if stamp.is_file():
+        found = json.loads(stamp.read_text(encoding="utf-8"))["files"]
+    return found
 
 
 def page(before: Path, after: Path, found: list[Change]) -> str:

@@ -15,6 +15,7 @@ from o2o_research.publishing.document import Document, template
 from o2o_research.publishing.pandoc import Node, Nodes, raw
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language
+from o2o_research.texts import escaped
 
 STANDARDS: list[Any] = ["ua-1", "a-2a"]
 # Rows up to which a table is kept on one page.
@@ -83,6 +84,10 @@ def source(document: Document) -> str:
 
 def _change(node: Node, document: Document) -> Node | Nodes | None:
     kind = node["t"]
+    if kind == "Str":
+        # Pandoc leaves to Typst what Typst would turn into dashes, quotes, lists and headings.
+        words = escaped(node["c"])
+        return raw("typst", words, inline=True) if words != node["c"] else None
     if kind not in ("Div", "Span", "Link", "Table"):
         return None
     if kind == "Table":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from o2o_research.errors import DataError
 from o2o_research.models.diffusion.bass import Bass
@@ -590,28 +590,41 @@ def day_one_active(base: Membership) -> Array:
     return np.asarray(base.curve.impulse_share * np.asarray(base.tactics["gift"].activation_share))
 
 
-def grows(here: TwoSided, members: Array, brands: ArrayLike, years: int = 10) -> Array:
+def grows(here: TwoSided, members: Array, brands: ArrayLike, years: int = 10) -> NDArray[np.bool_]:
     """Whether a start ends nearer to the full market than to the empty one after ``years``.
 
-    A market with one future grows where more than half of its members are in it. Broadcasts;
-    the same answer as ``critical_members`` at a fortieth of its cost.
+    A market with one future grows where more than half of its members are in it. Broadcasts.
+    ``TwoSided.critical_members`` asks the same without a horizon; ten years is as long as any
+    store will wait.
     """
     months = 12 * years
     at = np.minimum(members, 1.0)
     full, empty = (here.path(np.full(at.shape, v), v, months, steps=4)[0][-1] for v in (1.0, 0.0))
     end = here.path(at, brands, months, steps=4)[0][-1]
-    return np.where(full - empty < 1e-3, full > 0.5, end > 0.5 * (full + empty))
+    return np.asarray(np.where(full - empty < 1e-3, full > 0.5, end > 0.5 * (full + empty)), bool)
+
+
+def critical_members(here: TwoSided, brands: ArrayLike) -> Array:
+    """Least share of members who grow by themselves with these brands; inf where all are too few."""
+    size = np.broadcast_shapes(np.shape(brands), np.shape(here.flow(0.0, 0.0)[1]))
+    at = np.broadcast_to(np.asarray(brands, float), size)
+    return _least(lambda members: grows(here, members, at), size)
 
 
 def critical_brands(here: TwoSided, members: Array) -> Array:
     """Least share of brands with which ``members`` grow by themselves; inf where all are too few."""
-    low, high = np.zeros(members.shape), np.ones(members.shape)
-    never = ~grows(here, members, 1.0)
+    return _least(lambda brands: grows(here, members, brands), members.shape)
+
+
+def _least(enough: Callable[[Array], NDArray[np.bool_]], size: tuple[int, ...]) -> Array:
+    """Least share in [0, 1] that is enough, by halving; inf where not even 1 is."""
+    low, high = np.zeros(size), np.ones(size)
+    never, always = ~enough(high), enough(low)
     for _ in range(12):
         middle = 0.5 * (low + high)
-        enough = grows(here, members, middle)
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(never, np.inf, np.where(high < 1e-3, 0.0, high))
+        right = enough(middle)
+        low, high = np.where(right, low, middle), np.where(right, middle, high)
+    return np.where(never, np.inf, np.where(always, 0.0, high))
 
 
 def growth_chances(here: TwoSided, members: Array, brands: ArrayLike) -> Array:
@@ -625,8 +638,8 @@ def members_per_brand(p: Any, here: TwoSided) -> float:
 
     Not-a-number where the market has no tipping line there.
     """
-    few, more = stated_mall(here).critical_members(np.array([0.2, 0.3]))
-    if not np.isfinite(few) or few == 0:
+    few, more = critical_members(stated_mall(here), np.array([0.2, 0.3]))
+    if not np.isfinite(few + more) or few == 0:
         return float("nan")
     return float((few - more) * _at(p.potential_members, 0) / (0.1 * _at(p.brand_count, 0)))
 
@@ -897,12 +910,16 @@ def opportunity(
 
 
 def acts_map(p: Any, curve: JCurve, volatilities: ArrayLike, entry_rates: ArrayLike) -> Array:
-    """What to do by uncertainty (columns) and a rival's haste (rows): ``Choice.act``, stated values."""
-    across, up = np.meshgrid(np.asarray(volatilities, float), np.asarray(entry_rates, float))
+    """What to do by uncertainty (columns) and a rival's haste (rows): ``Choice.act``, stated values.
+
+    The prize is what members bring and what a programme defends against a rival that fast.
+    """
+    rates = np.asarray(entry_rates, float)
+    across, up = np.meshgrid(np.asarray(volatilities, float), rates)
+    kept = np.array([defence(p, curve, float(each))[0] for each in rates])
+    value = curve.prize[0] + np.broadcast_to(kept[:, None], up.shape)
     one = _Stated(p)
-    return np.asarray(
-        opportunity(one, curve.prize[0], curve.cost[0], across, up).choice(80).act, float
-    )
+    return np.asarray(opportunity(one, value, curve.cost[0], across, up).choice(80).act, float)
 
 
 class _Stated:
@@ -1017,7 +1034,7 @@ def lead_by_ratio(
     return np.array(leads)
 
 
-def defence(p: Any, curve: JCurve) -> Array:
+def defence(p: Any, curve: JCurve, entry_rate: float | None = None) -> Array:
     """Present value of the counter's margin that only a store with a programme keeps, yuan.
 
     The rival takes it from his entry on, whose chance by month t is 1 - exp(-h t); a programme
@@ -1025,7 +1042,8 @@ def defence(p: Any, curve: JCurve) -> Array:
     """
     months, size = curve.flows.shape
     yearly = np.asarray(p.store_sales) * np.asarray(p.store_margin) * p.defence_share
-    entered = 1.0 - np.exp(-_rows(p.entry_rate, size) * np.arange(months)[:, None] / 12)
+    rate = p.entry_rate if entry_rate is None else entry_rate
+    entered = 1.0 - np.exp(-_rows(rate, size) * np.arange(months)[:, None] / 12)
     return npv(entered * _rows(yearly * p.defended_part, size) / 12, curve.rate)
 
 
@@ -1115,7 +1133,7 @@ def market_now(p: Any, base: Membership, seen: Seen) -> tuple[float, float, floa
     return float(seen.estimate[at]), float(seen.low[at]), float(seen.high[at])
 
 
-def strategy_table(curves: Mapping[str, JCurve], hanging: Mapping[str, Array]) -> pd.DataFrame:
+def strategy_table(curves: Mapping[str, JCurve]) -> pd.DataFrame:
     """Both strategies side by side at the stated values."""
     from o2o_research.models.investment.cashflows import payback, trough
 
@@ -1131,7 +1149,6 @@ def strategy_table(curves: Mapping[str, JCurve], hanging: Mapping[str, Array]) -
                 "gain_chance": float(np.mean(curve.value[1:] > 0)),
                 "trough_depth": float(trough(flows).depth),
                 "payback_time": float(payback(flows)),
-                "dependence_share": _at(hanging[name], 0),
             }
         )
     return pd.DataFrame(rows)

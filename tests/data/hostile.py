@@ -198,7 +198,7 @@ FILES: dict[str, Hostile] = {
                            refused="row 2: text that is neither UTF-8 nor GB18030"),
     # Nothing in these bytes says that they are not GB18030, and as that they are read.
     "latin-1": Hostile(sales("Citroën").encode("latin-1"), "Citro雗"),
-    "overlong": Hostile(sales("x").encode().replace(b"x", b"\xc0\xaf"), "括"),
+    "overlong": Hostile(sales("x").encode().replace(b"x", b"\xc0\xaf"), "蜡"),
     "surrogate": Hostile(sales("x").encode().replace(b"x", b"\xed\xa0\x80", 1),
                          refused="row 2: text that is neither"),
     "beyond-unicode": Hostile(sales("x").encode().replace(b"x", b"\xf5\x80\x80\x80", 1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from o2o_research import cli
 from o2o_research.data import (
     ORDERS,
     TABLES,
@@ -176,7 +179,7 @@ def test_a_choice_in_a_database_loses_all_of_its_rows_with_one(
     ("url", "problem"),
     [
         (URL.replace("/postgres?", "/nowhere?"), 'database "nowhere" does not exist'),
-        (URL + "#none", "none cannot be opened"),
+        (URL + "#none", "there is no table none; outside the first schema name that too"),
         (URL.replace("O2O_TEST_PASSWORD", "O2O_TEST_WRONG"), "password authentication failed"),
         (URL.replace("O2O_TEST_PASSWORD", "O2O_NOT_SET"), "variable O2O_NOT_SET is not set"),
         ("postgresql://shop:hunter2@/postgres", "a password is written in the URL"),
@@ -195,6 +198,43 @@ def test_a_database_out_of_reach_is_refused_without_its_secret(
     assert "hunter2" not in message
     assert "Plan7ed" not in message
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["data", "check", URL + "#public.orders", "--as", "orders"], 0),
+        (["data", "describe", URL + "#public.orders"], 0),
+        (["data", "check", URL + "#none", "--as", "orders"], 2),
+        (["data", "describe", URL.replace("shop:", "nobody:") + "#orders"], 2),
+        (["run", "restaurants", "--data", URL + "#none", "--out", "OUT"], 2),
+    ],
+)  # fmt: skip
+def test_no_command_says_a_secret_and_no_log_does(
+    arguments: list[str],
+    status: int,
+    orders: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    out = str(tmp_path / "run")
+    monkeypatch.setattr("sys.argv", ["o2o", *(out if a == "OUT" else a for a in arguments)])
+    left = 0
+    try:
+        cli.main()
+    except SystemExit as leaving:
+        left = int(leaving.code or 0)
+    streams = capfd.readouterr()
+    said = "\n".join([streams.out, streams.err, caplog.text])
+    said += "".join(
+        p.read_bytes().decode("utf-8", "replace") for p in tmp_path.rglob("*") if p.is_file()
+    )
+    assert left == status, said
+    for hidden in ("Plan7ed", os.environ["O2O_TEST_PASSWORD"], os.environ["O2O_TEST_SOCKET"]):
+        assert hidden not in said
 
 
 def test_a_database_is_named_by_its_kind_and_never_reused(orders: Path) -> None:

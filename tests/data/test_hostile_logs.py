@@ -112,13 +112,13 @@ class Report(NamedTuple):
     print: dict[str, str]
 
 
-def report(names: list[str], folder: Path) -> Report:
+def report(names: list[str], folder: Path, *, paper: bool = False) -> Report:
     """Logs whose brands, stations and stores are ``names``, read, worked on and published."""
     series = {
         f"own:{each.brand}": each.units
         for each in read_sales(sales_log(folder / "sales.parquet", names))
     }
-    few = dict(list(series.items())[:12])
+    few = dict(list(series.items())[:5])
     scores = phones.scores_of(few, np.random.default_rng(1))
     _, stations, _ = visit_arrays(read_visits(visits_log(folder / "visits.parquet", names)).frame)
     rates = apparel.store_rates(read_store_weeks(weeks_log(folder / "weeks.parquet", names)))
@@ -140,8 +140,8 @@ def report(names: list[str], folder: Path) -> Report:
     for language in LANGUAGES:
         document = compose(notebook, language)
         pages[language] = Cells(page.render(document, {}).decode())
-        (folder / "report.pdf").write_bytes(pdf.render(document, {}))
-        if shutil.which("pdftotext"):
+        if paper and shutil.which("pdftotext"):
+            (folder / "report.pdf").write_bytes(pdf.render(document, {}))
             command = ["pdftotext", "-raw", folder / "report.pdf", "-"]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             printed[language] = "".join(done.stdout.split())
@@ -152,7 +152,7 @@ def report(names: list[str], folder: Path) -> Report:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One report with every hostile text as a brand, a station and a store."""
     names = [name for name in dict.fromkeys(NAMES.values()) if name]
-    return report(names, tmp_path_factory.mktemp("hostile"))
+    return report(names, tmp_path_factory.mktemp("hostile"), paper=True)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_text_in_a_csv_is_read_as_it_stands(key: str, customers: pd.DataFrame)
 @pytest.mark.parametrize("key", TEXTS)
 def test_a_text_is_shown_as_text_on_page_and_paper(key: str, hostile: Report) -> None:
     wanted = drawable(NAMES[key])
-    assert len(wanted) <= 10 * 40
+    assert len(wanted) <= 40
     for language in LANGUAGES:
         cells = [row[0] for row in hostile.pages[language].rows if row]
         assert cells.count(wanted) >= 3, f"{language}: {wanted!r} is no cell"
@@ -296,7 +296,7 @@ def test_a_report_can_draw_every_character_that_is_left_as_it_is() -> None:
     from o2o_research.publishing import fonts
 
     known = fonts.drawn()
-    every = (chr(code) for code in range(0x110000) if not chr(code).isspace())
+    every = (chr(code) for code in range(0x30000) if not chr(code).isspace())
     assert [c for c in every if drawable(c) == c and ord(c) not in known] == []
 
 

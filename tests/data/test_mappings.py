@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from o2o_research.data import ORDERS, TABLES, read, read_checked
-from o2o_research.data.mappings import identity, leniently, named, tables_in
+from o2o_research.data.mappings import identity, leniently, named, present, tables_in
 from o2o_research.errors import DataError
 
 LOG = """单号,会员,下单时间,实付(分),状态,来源,标价
@@ -225,3 +225,12 @@ def test_a_manifest_names_the_source_without_its_folder(mapping: Path, tmp_path:
     assert rows(leniently(mapping)) == ROWS
     mapping.write_text(MAPPING.replace("'paid'", "'refunded'"), "utf-8")
     assert identity(mapping)[0]["sha256"] != mapped["sha256"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_present(tmp_path: Path) -> None:
+    log = tmp_path / "a [x].csv"
+    log.write_text("a\n", encoding="utf-8")
+    assert present(str(log))
+    assert present(f"{{source: '{log}'}}")
+    assert present(str(tmp_path / "*.csv"))
+    assert not present(str(tmp_path / "b [x].csv"))

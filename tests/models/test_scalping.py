@@ -337,6 +337,23 @@ def test_no_level_costs_less_than_the_one_chosen(played):
     np.testing.assert_allclose(end.loss, rebuilt)
 
 
+def test_precision_after_the_reply_counts_the_blocked_of_both_kinds(played):
+    """Of 1,000,000 accounts, the scalpers caught over all who are blocked."""
+    shares = np.array([0.001, 0.01, 0.05])
+    scalper = Scalper(margin=286.0, account_cost=300.0)
+    end = played.play(scalper, **STAKES | {"scalper_share": shares}, world=1)
+    for precision, recall, level in (
+        (end.precision, end.recall, end.level),
+        (end.rule_precision, end.rule_recall, played.rule_level),
+    ):
+        caught, families = 1e6 * shares * recall, 1e6 * (1 - shares) * level
+        np.testing.assert_allclose(precision, caught / (caught + families))
+        assert ((recall >= 0) & (recall <= 1)).all()
+    # The rule knows nothing of prevalence: what it catches does not move, how often it errs does.
+    assert np.ptp(end.rule_recall) == 0
+    assert (np.diff(end.rule_precision) > 0).all()
+
+
 def test_dearer_mistakes_and_rarer_scalpers_leave_more_to_resell(played):
     scalper = Scalper(margin=286.0, account_cost=300.0)
     costs = np.geomspace(100, 50_000, 12)

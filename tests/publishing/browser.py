@@ -99,9 +99,10 @@ class Browser:
 
     def press(self, key: str, shift: bool = False) -> None:
         """Press a key and let it go, as a reader without a mouse does."""
-        code, text = _KEYS.get(key, (ord(key.upper()), key))
+        code, text = _KEYS[key] if key in _KEYS else (ord(key.upper()), key)
         pressed = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
-        self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        down = "keyDown" if text else "rawKeyDown"
+        self._call("Input.dispatchKeyEvent", type=down, text=text, **pressed)
         self._call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def _call(self, method: str, **parameters: Any) -> Any:

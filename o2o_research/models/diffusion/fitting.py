@@ -35,6 +35,8 @@ Curve = TypeVar("Curve", Bass, GeneralisedBass)
 # Markets are sought from just below what was sold to a thousand times it: beyond, the curve
 # is an exponential for all that the data could say.
 _CROWDED, _EMPTY = 1.5, 1e-3
+# Innovation may be a thousandth of the sales and is still found by steps of its own size.
+_FINE = 1e3
 
 
 class MarketUnknown(UserWarning):
@@ -86,11 +88,12 @@ def _ends(draws: Array, level: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class _Family(Generic[Curve]):
-    """A curve as the solver sees it: theta = (ln a, q n, ln k N, [j / y1, b1, b2]).
+    """A curve as the solver sees it: theta = (1000 a n / N, q n, ln k N, [j / y1, b1, b2]).
 
     a is the rate of sales at the launch, k = 1 / market, N all that was sold in n periods, y1
-    the sales of the first. q itself, not its logarithm: without imitation a curve is a curve
-    like another, and ln q would have room without end in which the data see no difference.
+    the sales of the first. a and q themselves, not their logarithms: without imitation, or with
+    an impulse and without innovation, a curve is a curve like another, and a logarithm would
+    have room without end in which the data see no difference.
     """
 
     make: Callable[..., Curve]
@@ -125,7 +128,7 @@ class _Family(Generic[Curve]):
         given = dict(zip(self.extra, theta.T[3:], strict=True))
         zero = np.zeros(len(theta))
         return {
-            "a": np.exp(theta[:, 0]) * self.total,
+            "a": theta[:, 0] * self.total / (_FINE * self.sales.size),
             "q": theta[:, 1] / self.sales.size,
             "k": np.exp(theta[:, 2]) / self.total,
             "j": given.get("impulse_share", zero) * self.first,
@@ -181,7 +184,7 @@ class _Family(Generic[Curve]):
             "advertising_effect": (-10.0 * n, 10.0 * n),
         }
         rows: list[tuple[float, float]] = [
-            (np.log(1e-9 / n), np.log(20.0)),
+            (0.0, 20.0 * n * _FINE),
             (0.0, 30.0 * n),
             (np.log(_EMPTY), np.log(_CROWDED)),
             *(ends[name] for name in self.extra),
@@ -192,13 +195,11 @@ class _Family(Generic[Curve]):
     @property
     def starts(self) -> Array:
         """A grid over how fast, how full and how much by innovation."""
-        n = self.sales.size
         rows = []
         for pace in (1.0, 4.0, 12.0):
             for full in (0.1, 0.6, 0.98):
                 for lone in (0.003, 0.05, 0.6):
-                    q = pace / n
-                    rows.append([np.log(max(lone * q / full, 1e-9 / n)), pace, np.log(full)])
+                    rows.append([_FINE * lone * pace / full, pace, np.log(full)])
         extra = {"impulse_share": 0.3, "price_effect": 0.0, "advertising_effect": 0.0}
         tail = [extra[name] for name in self.extra]
         return np.array([row + tail for row in rows])
@@ -338,7 +339,7 @@ class DiffusionFit(Fit[Curve]):
     def _draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array, float]:
         """theta and dispersion, drawn from the likelihood; their effective sample size.
 
-        Flat in 1 / market, ln a, q and the effects. Proposals: the profile over the market,
+        Flat in 1 / market, a, q, j and the effects. Proposals: the profile over the market,
         Student's t about it in the other parameters; then weighted by the exact likelihood (with
         the dispersion integrated out where it is estimated) and drawn again.
         """

@@ -4,6 +4,6 @@
 nothing, so the site works from a folder, without a server.
 """
 
-from o2o_research.publishing.site.building import build
+from o2o_research.publishing.site.building import STAMP, build, read
 
-__all__ = ["build"]
+__all__ = ["STAMP", "build", "read"]

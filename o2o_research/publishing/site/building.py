@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from o2o_research import cases
 from o2o_research.errors import PublishError
+from o2o_research.narrative import Record, recorded
 from o2o_research.publishing import agreement
 from o2o_research.publishing.document import template
 from o2o_research.publishing.site import pages
@@ -19,6 +22,9 @@ from o2o_research.publishing.site.markup import bar
 from o2o_research.publishing.site.volumes import Volume, shelf
 from o2o_research.publishing.words import word
 from o2o_research.terms import LANGUAGES, Language
+
+# What the site holds, by content.
+STAMP = "site.json"
 
 
 def build(reports: Path | None = None, out: Path | None = None) -> Path:
@@ -33,17 +39,52 @@ def build(reports: Path | None = None, out: Path | None = None) -> Path:
     out = out or reports / "site"
     volumes = shelf(reports)
     files = {name: content.encode() for name, content in _files(volumes)}
-    agreement.check_site(
-        {name: content.decode() for name, content in files.items() if name.endswith(".html")},
-        {volume.case: volume.record for volume in volumes},
-    )
+    _agree(files, {volume.case: volume.record for volume in volumes})
     for volume in volumes:
         for language in LANGUAGES:
             pdf = volume.folder / f"{volume.case}.{language}.pdf"
             if pdf.is_file():
                 files[pdf.name] = pdf.read_bytes()
+    files[STAMP] = _json({name: _digest(files[name]) for name in sorted(files)}).encode()
     _write(files, out)
     return out / "index.html"
+
+
+def read(place: Path) -> dict[str, Record]:
+    """What each case of a site found, after a check that the site is as it was built.
+
+    Raises
+    ------
+    PublishError
+        A file is missing, changed or new, or a page prints another number than its case found.
+    """
+    try:
+        stated = json.loads((place / STAMP).read_text(encoding="utf-8"))
+        held = {path.relative_to(place).as_posix(): path for path in place.rglob("*")}
+        files = {name: path.read_bytes() for name, path in held.items() if path.is_file()}
+        records = {
+            name.split("/")[1]: recorded(json.loads(content))
+            for name, content in files.items()
+            if name.endswith("/findings.json")
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise PublishError(f"{place}: no site: {error}") from error
+    del files[STAMP]
+    # What a page says comes before what it was: the message names the number.
+    _agree(files, records)
+    for name in sorted(stated.keys() | files.keys()):
+        if name not in files or _digest(files[name]) != stated.get(name):
+            raise PublishError(f"{place}: {name} is not the file that was built")
+    return records
+
+
+def _agree(files: Mapping[str, bytes], records: Mapping[str, Record]) -> None:
+    pages = {name: files[name].decode() for name in files if name.endswith(".html")}
+    agreement.check_site(pages, records)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _files(volumes: list[Volume]) -> list[tuple[str, str]]:

@@ -1,0 +1,280 @@
+"""The site as a reader meets it: from a file, by keyboard alone, at any width, on paper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o2o_research import cases
+from o2o_research.terms import LANGUAGES
+
+from .browser import Browser
+
+WIDTHS = (360, 768, 1440)
+# The text width of A4 with the margins of the print style, in CSS pixels.
+PAPER = round((210 - 2 * 18) / 25.4 * 96)
+
+# Where the focus is, whether it shows, and whether it can be seen.
+FOCUS = """(() => {
+  const here = document.activeElement, box = here.getBoundingClientRect(), style = getComputedStyle(here);
+  window.walked ??= new Set();
+  if (here !== document.body) walked.add(here);
+  return {tag: here.tagName, text: here.textContent.trim().slice(0, 40), href: here.getAttribute("href"),
+    filter: here.dataset.filter ?? null, number: [...walked].indexOf(here), switch: here.matches(".bar .language"), count: walked.size,
+    shown: here === document.body || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1),
+    seen: here === document.body || (box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth)};
+})()"""
+STOPS = """[...document.querySelectorAll("a[href], input, select, button, summary, [tabindex='0']")]
+  .filter(one => one.getClientRects().length)"""
+
+
+@pytest.fixture(autouse=True)
+def _wide(browser: Browser) -> Iterator[None]:
+    browser.size(1440, 900)
+    yield
+    browser.screen()
+
+
+def tab(browser: Browser) -> Any:
+    browser.press("Tab")
+    return browser.run(FOCUS)
+
+
+def tab_to(browser: Browser, key: str, value: object) -> Any:
+    """Press Tab until the focus is on what is wanted."""
+    for _ in range(400):
+        here = tab(browser)
+        assert here["shown"], here
+        if here[key] == value:
+            return here
+    raise AssertionError(f"the Tab key does not reach {key} {value}")
+
+
+# ── every page ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_page_opens_from_its_file_without_network_or_complaint(
+    browser: Browser, pages: list[Path]
+) -> None:
+    assert len(pages) == 2 * (6 + 2 * len(cases.case_names())) + 1
+    browser.asked.clear()
+    browser.complaints.clear()
+    for page in pages:
+        browser.read(page)
+    assert {url for url in browser.asked if not url.startswith("data:")} == {
+        page.as_uri() for page in pages
+    }
+    assert browser.complaints == []
+
+
+def test_every_chart_of_every_report_is_drawn_live_without_complaint(
+    browser: Browser, site: Path
+) -> None:
+    browser.complaints.clear()
+    for name in cases.case_names():
+        browser.read(site / f"{name}.zh.html")
+        for number in range(browser.run("document.querySelectorAll('.plot').length")):
+            plot = f"document.querySelectorAll('.plot')[{number}]"
+            browser.run(f"{plot}.scrollIntoView()")
+            browser.wait(f"{plot}.querySelector('.vega-embed svg.marks')")
+    assert browser.complaints == []
+
+
+def test_no_page_is_wider_than_its_window(browser: Browser, pages: list[Path]) -> None:
+    wide = {}
+    for page in pages:
+        browser.read(page)
+        for width in WIDTHS:
+            browser.size(width, 900)
+            # Nothing reaches past the edge but what scrolls in its own frame.
+            past = browser.run(
+                "(() => { const out = [...document.querySelectorAll('main *, nav *, header *')]"
+                ".filter(one => one.getBoundingClientRect().right > innerWidth + 1"
+                " && !one.closest('.scroll, .plot, math, pre, .skip')); "
+                "return [document.scrollingElement.scrollWidth <= innerWidth,"
+                " out.slice(0, 3).map(one => one.outerHTML.slice(0, 100))]; })()"
+            )
+            if past != [True, []]:
+                wide[page.name, width] = past
+    assert wide == {}
+
+
+def test_on_paper_nothing_is_cut_and_charts_can_be_read(
+    browser: Browser, pages: list[Path]
+) -> None:
+    browser.size(PAPER, 1000)
+    flaws = {}
+    for page in pages:
+        browser.read(page)
+        browser.paper()
+        found = browser.run(
+            """(() => {
+              const wide = [...document.querySelectorAll(".scroll, .plot, pre, math[display=block]")]
+                .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 120));
+              const small = [...document.querySelectorAll(".plot svg")].filter(svg => {
+                const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+                return [...svg.querySelectorAll("text")].some(words => 0.75 * scale * parseFloat(getComputedStyle(words).fontSize) < 6);
+              }).map(svg => svg.closest("figure").id);
+              const bars = [...document.querySelectorAll(".bar, .filters, .count, .skip")].filter(one => one.getClientRects().length).length;
+              return {wide, small, bars, page: document.scrollingElement.scrollWidth <= innerWidth};
+            })()"""
+        )
+        if found != {"wide": [], "small": [], "bars": 0, "page": True}:
+            flaws[page.name] = found
+        browser.screen()
+    assert flaws == {}
+
+
+# ── by keyboard alone ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("stem", ["index", "claims", "evidence", "downloads", "search"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_tab_key_reaches_everything_shows_where_it_is_and_leaves_again(
+    browser: Browser, site: Path, stem: str, language: str, width: int
+) -> None:
+    browser.size(width, 900)
+    browser.read(site / f"{stem}.{language}.html")
+    wanted = browser.run(f"{STOPS}.length")
+    assert wanted > 8
+    numbers = []
+    for _ in range(wanted + 1):
+        here = tab(browser)
+        assert here["shown"], here
+        assert here["seen"], here
+        numbers.append(here["number"])
+    assert here["count"] == wanted
+    assert numbers[:wanted] == list(range(wanted))
+    assert numbers[-1] != wanted - 1  # the last one lets go
+
+
+def test_the_tab_key_goes_through_a_report(browser: Browser, site: Path) -> None:
+    browser.size(360, 900)
+    browser.read(site / "restaurants.zh.html")
+    browser.run("scrollTo(0, document.body.scrollHeight)")
+    stops = browser.run(
+        f"{STOPS}.filter(one => one.matches('.scroll, .plot, math')).map(one => one.className || one.tagName)"
+    )
+    assert {str(one).split()[0] for one in stops} >= {"scroll", "plot"}
+    assert tab(browser)["text"] != ""
+    seen = [tab(browser) for _ in range(60)]
+    assert all(here["shown"] and here["seen"] for here in seen)
+    assert seen[-1]["count"] == 61
+
+
+def test_what_scrolls_sideways_is_scrolled_by_keys(browser: Browser, site: Path) -> None:
+    browser.size(360, 900)
+    browser.read(site / "restaurants.en.html")
+    browser.run(
+        "window.frame_ = document.querySelector('.plot[tabindex]'); frame_.focus(); 'focused'"
+    )
+    for _ in range(8):
+        browser.press("ArrowRight")
+    browser.wait("frame_.scrollLeft > 0")
+
+
+def test_the_skip_link_leads_to_the_text(browser: Browser, site: Path) -> None:
+    browser.read(site / "index.en.html")
+    assert tab(browser)["href"] == "#main"
+    browser.press("Enter")
+    browser.wait("location.hash == '#main'")
+    assert tab(browser)["href"] == f"{cases.case_names()[0]}.en.html"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_filters_of_the_claims_work_by_keys_and_pass_to_the_other_language(
+    browser: Browser, site: Path, language: str
+) -> None:
+    other = next(one for one in LANGUAGES if one != language)
+    shown = "[...document.querySelectorAll('tbody tr')].filter(row => !row.hidden)"
+    browser.read(site / f"claims.{language}.html")
+    every = browser.run(f"{shown}.length")
+    tab_to(browser, "filter", "case")
+    browser.press("ArrowDown")
+    first = cases.case_names()[0]
+    browser.wait(f"{shown}.every(row => row.dataset.case == '{first}')")
+    some = browser.run(f"{shown}.length")
+    assert 0 < some < every
+    assert str(some) in browser.run("document.querySelector('.count').textContent")
+    tab_to(browser, "filter", "verdict")
+    tab_to(browser, "filter", "q")
+    for letter in "zzz":
+        browser.press(letter)
+    browser.wait(f"{shown}.length == 0")
+    for _ in "zzz":
+        browser.press("Backspace")
+    browser.wait(f"{shown}.length == {some}")
+    browser.run("document.querySelector('.bar .language').focus()")
+    browser.press("Enter")
+    browser.wait(
+        f"location.pathname.endsWith('claims.{other}.html') && document.readyState == 'complete'"
+    )
+    assert browser.run("document.querySelector('[data-filter=case]').value") == first
+    assert browser.run(f"{shown}.length") == some
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_search_finds_offline_and_enter_opens_what_it_found(
+    browser: Browser, site: Path, language: str
+) -> None:
+    entries = json.loads(
+        (site / f"search.{language}.html").read_text().split('id="index">')[1].split("</script>")[0]
+    )
+    kind, _, title, _, address = next(one for one in entries if one[0] == "result")
+    assert kind == "result"
+    browser.read(site / f"search.{language}.html")
+    tab_to(browser, "filter", "q")
+    browser.run(f"document.activeElement.value = {json.dumps(title)}.slice(0, -1), 0")
+    browser.press(title[-1])
+    browser.wait("document.querySelector('.results a')")
+    tab_to(browser, "href", address)
+    browser.press("Enter")
+    page, _, anchor = address.partition("#")
+    browser.wait(f"location.pathname.endsWith('{page}') && location.hash == '#{anchor}'")
+    browser.wait("document.readyState == 'complete'")
+    top = browser.run(f"document.getElementById('{anchor}').getBoundingClientRect().top")
+    assert 0 <= top < 900
+
+
+@pytest.mark.parametrize("name", cases.case_names())
+def test_the_language_switch_keeps_the_place(browser: Browser, site: Path, name: str) -> None:
+    browser.read(site / f"{name}.zh.html")
+    where = browser.run(
+        "[...document.querySelectorAll('main h2[id], main section[id] > h2')].map(h => h.id || h.parentElement.id)[4]"
+    )
+    browser.run(f"document.getElementById('{where}').scrollIntoView()")
+    browser.run("document.querySelector('.bar .language').focus({preventScroll: true})")
+    browser.press("Enter")
+    browser.wait(
+        f"location.pathname.endsWith('{name}.en.html') && document.readyState == 'complete'"
+    )
+    for place in ("location.hash.slice(1)", f"'{where}'"):
+        top = browser.run(f"document.getElementById({place}).getBoundingClientRect().top")
+        assert abs(top) < 900, place  # the same section, on the same screen
+
+
+def test_every_number_of_a_report_leads_to_its_row_and_on_to_what_made_it(
+    browser: Browser, site: Path
+) -> None:
+    for name in cases.case_names():
+        for language in LANGUAGES:
+            browser.read(site / f"{name}.{language}.html")
+            lost = browser.run(
+                "[...document.querySelectorAll('a.number')].map(a => a.getAttribute('href'))"
+                ".filter(href => href.startsWith('#') && !document.getElementById(href.slice(1)))"
+            )
+            assert lost == []
+            rows = browser.run(
+                "[...document.querySelectorAll('[id^=f-] a')].map(a => a.getAttribute('href'))"
+            )
+            made = (site / f"numbers-{name}.{language}.html").read_text(encoding="utf-8")
+            assert rows
+            for row in rows:
+                page, _, anchor = row.partition("#")
+                assert page == f"numbers-{name}.{language}.html"
+                assert f'id="{anchor}"' in made
