@@ -9,13 +9,16 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from o2o_research import cases, evidence, narrative, quotes
+from o2o_research.charts import Table
 from o2o_research.errors import CaseError, PublishError
 from o2o_research.execution import cache, lineage, runs
 from o2o_research.narrative import open_case, quote, quotes_of, read
 from o2o_research.publishing import agreement
+from o2o_research.publishing.site import pages
 from o2o_research.terms import term
 
 READS = evidence.evidence("industry_summary").reads
@@ -201,6 +204,24 @@ def test_changed_findings_of_a_case_change_the_key(home: Path) -> None:
 
 def test_a_case_of_an_article_reads_none() -> None:
     assert "reads" not in cache.manifest("restaurants", cases.parameters("restaurants"))
+
+
+# Read
+
+
+def test_a_quoted_number_leads_to_the_rows_of_its_case(shown: list[Any]) -> None:
+    here = quote("apparel", "moved_share / moved_limit", "cost_apparel")
+    row = str(pages._taken(here, "en"))
+    assert "parameters.en.html#p-apparel-moved_share" in row
+    assert "numbers-apparel.en.html#f-moved_limit" in row
+    assert pages._taken(narrative.Finding(term("moved_mean"), 0.5, "f-moved_mean"), "en") is None
+
+
+def test_a_finding_in_a_table_is_written_with_its_unit_and_linked(shown: list[Any]) -> None:
+    here = quote("hospital", "waiting_moved_share")
+    table = Table(pd.DataFrame({"claim_stated": [here]}), (1.0,))
+    assert f"[{here.value:.0%}](#f-waiting_moved_share)" in table.markdown("en")
+    assert table.bundle()["widths"] == [1.0]
 
 
 # Agreement
