@@ -87,6 +87,10 @@ def _change(node: Node, document: Document) -> Node | Nodes | None:
     if kind == "Str":
         # Pandoc leaves to Typst what Typst would turn into dashes, quotes, lists and headings.
         words = escaped(node["c"])
+        if (
+            node["c"][0] in "：；"
+        ):  # no line begins with it; after a number's box Typst would let it
+            words = f"#sym.wj;{words}"
         return raw("typst", words, inline=True) if words != node["c"] else None
     if kind not in ("Div", "Span", "Link", "Table"):
         return None

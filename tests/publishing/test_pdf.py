@@ -13,7 +13,7 @@ from o2o_research.publishing import pdf
 from o2o_research.publishing.document import compose
 from o2o_research.terms import LANGUAGES, term
 
-from .handmade import FINDINGS, executed, prose
+from .handmade import EARNED, FINDINGS, executed, finding, prose, said, shown
 
 POPPLER = pytest.mark.skipif(
     shutil.which("pdftotext") is None, reason="no poppler to read the PDF with"
@@ -102,6 +102,19 @@ def test_a_formula_wider_than_the_page_stays_on_it(tmp_path: Path) -> None:
     starts = [float(x) for x in re.findall(r'<word xMin="([\d.]+)"', boxes)]
     assert min(starts) > 60
     assert max(ends) < 595 - 56  # the margin, less a comma that hangs into it
+
+
+@POPPLER
+def test_no_line_begins_with_what_ends_a_clause(tmp_path: Path) -> None:
+    zh = [f"{'字' * n}[{EARNED['zh']}](#f-{FINDINGS[0]})；后文：另起" for n in range(20, 48)]
+    en = [f"{'word ' * n}[{EARNED['en']}](#f-{FINDINGS[0]})" for n in range(20, 48)]
+    row = finding(FINDINGS[0], 30.6, 17.3, 56.2)
+    sentences = [said(*pair) for pair in zip(zh, en, strict=True)]
+    path = tmp_path / "lines.pdf"
+    path.write_bytes(pdf.render(compose(executed(shown(row, *sentences)), "zh"), {}))
+    lines = poppler("pdftotext", "-layout", path, "-").splitlines()
+    assert sum("；后文" in line for line in lines) > 20
+    assert not [line for line in lines if line.strip("\u2060 ")[:1] in {"；", "："}]
 
 
 def test_a_string_for_typst_holds_anything() -> None:
