@@ -9,10 +9,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from o2o_research import narrative
-from o2o_research.cli import app
+from o2o_research import cli, narrative
+from o2o_research.errors import DataError
 from o2o_research.models.diffusion.bass import Bass
 from o2o_research.models.members import Recruits
 
@@ -135,7 +134,7 @@ def test_members_alone_say_that_returns_are_not_seen(root: Path, logs: dict[str,
 def test_a_young_log_warns_of_the_market(root: Path, logs: dict[str, str], tmp_path: Path) -> None:
     table = pd.read_csv(logs["members"], dtype=str)
     early = table[table.joined_at < "2014-08-20"].copy()
-    early.loc[early.last_active_at >= "2014-08-20", "last_active_at"] = "2014-08-19"
+    early.loc[early.last_active_at >= "2014-08-20", "last_active_at"] = "2014-08-19 23:59:59"
     early.to_csv(tmp_path / "members.csv", index=False)
     found, said = run(root, "market", members=str(tmp_path / "members.csv"))
     assert "the peak is not seen yet" in said
@@ -144,27 +143,51 @@ def test_a_young_log_warns_of_the_market(root: Path, logs: dict[str, str], tmp_p
     )
 
 
-def refused(**parameters: str) -> str:
-    given = [part for key, value in parameters.items() for part in ("-p", key, value)]
-    result = CliRunner().invoke(app, ["run", "department_stores", *given])
-    assert result.exit_code == 2, result.output
-    return " ".join(result.output.split())
+def refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *given: str
+) -> str:
+    """What ``o2o run`` says of these parameters, which it refuses with status 2."""
+    monkeypatch.setattr("sys.argv", ["o2o", "run", "department_stores", "-p", *given])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    assert leaving.value.code == 2
+    streams = capsys.readouterr()
+    return " ".join((streams.out + streams.err).split())
 
 
-def test_a_hazard_above_one_is_refused_by_name() -> None:
-    assert "gift_hazard: 1.2 lies outside (0, 1)" in refused(gift_hazard="1.2")
+def test_a_hazard_above_one_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refused(capsys, monkeypatch, "gift_hazard", "1.2")
+    assert "gift_hazard: 1.2 lies outside (0, 1)" in said
 
 
-def test_a_negative_investment_is_refused_by_name() -> None:
-    assert "four_set_up: -8e+06 lies outside (0, inf)" in refused(four_set_up="-8000000")
+def test_a_negative_investment_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refused(capsys, monkeypatch, "four_set_up", "-8000000")
+    assert "four_set_up: -8e+06 lies outside (0, inf)" in said
+
+
+BAD = {
+    "gap": (lambda weeks: weeks.drop(index=5), "weekly: no row for the week of 2014-06-16"),
+    "negative": (lambda weeks: weeks.assign(investment=-1.0), "negative.csv: investment"),
+}
 
 
 @pytest.mark.slow
-def test_bad_tables_are_refused_with_status_two(logs: dict[str, str], tmp_path: Path) -> None:
-    weekly = pd.read_csv(logs["weekly"])
-    gap, negative = tmp_path / "gap.csv", tmp_path / "negative.csv"
-    weekly.drop(index=5).to_csv(gap, index=False)
-    weekly.assign(investment=-1.0).to_csv(negative, index=False)
-    assert "weekly: no row for the week of 2014-06-16" in refused(weekly=str(gap))
-    assert "negative.csv: investment" in refused(weekly=str(negative))
-    assert "member_events: give members too" in refused(member_events=logs["member_events"])
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_table_of_weeks_is_refused_with_status_two(
+    name: str, logs: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    spoil, wanted = BAD[name]
+    file = tmp_path / f"{name}.csv"
+    spoil(pd.read_csv(logs["weekly"])).to_csv(file, index=False)
+    assert wanted in refused(capsys, monkeypatch, "weekly", str(file))
+
+
+def test_events_without_members_are_refused(root: Path, logs: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="member_events: give members too"):
+        run(root, "open", member_events=logs["member_events"])
