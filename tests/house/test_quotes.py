@@ -15,7 +15,7 @@ import pytest
 from o2o_research import cases, evidence, narrative, quotes
 from o2o_research.charts import Table
 from o2o_research.errors import CaseError, PublishError
-from o2o_research.execution import cache, lineage, runs
+from o2o_research.execution import building, cache, lineage, runs
 from o2o_research.narrative import open_case, quote, quotes_of, read
 from o2o_research.publishing import agreement
 from o2o_research.publishing.site import pages
@@ -156,6 +156,15 @@ def test_missing_findings_are_named_with_what_to_run(home: Path) -> None:
     with pytest.raises(CaseError, match=r"phones: .* run o2o run phones"):
         runs.run("industry_summary", cases.parameters("industry_summary"), formats=())
     assert not (home / "reports" / "industry_summary").exists()
+
+
+def test_where_a_case_failed_the_report_of_it_all_says_so_and_goes_on(home: Path) -> None:
+    (home / "reports" / "phones" / "findings.json").unlink()
+    values = {"industry_summary": cases.parameters("industry_summary")}
+    ((name, error),) = building.build(values, ("zh",), ("html",))
+    assert name == "industry_summary"
+    assert isinstance(error, CaseError)
+    assert "run o2o run phones" in str(error)
 
 
 @pytest.mark.parametrize(
