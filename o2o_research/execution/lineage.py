@@ -253,7 +253,8 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
         where = "; ".join(cited) or ("" if model == "studies" else f"docs/models/{model}.md")
         lines.append(f"  {say('method')}: {method}" + (f" ({where})" if where else ""))
     evidence = cases.case(name).evidence
-    lines.append(f"  {say('moved by')}:" + ("" if made["moves"] else f" {say('no parameter')}"))
+    moving = made["moves"] or made.get("cases")
+    lines.append(f"  {say('moved by')}:" + ("" if moving else f" {say('no parameter')}"))
     for case in made.get("cases", ()):
         lines.append(f"    {word('findings of', language, term(case).name(language))}")
     for key, results in moves(made):

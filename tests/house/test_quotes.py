@@ -9,13 +9,16 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from o2o_research import cases, evidence, narrative, quotes
+from o2o_research.charts import Table
 from o2o_research.errors import CaseError, PublishError
-from o2o_research.execution import cache, lineage, runs
+from o2o_research.execution import building, cache, lineage, runs
 from o2o_research.narrative import open_case, quote, quotes_of, read
 from o2o_research.publishing import agreement
+from o2o_research.publishing.site import pages
 from o2o_research.terms import term
 
 READS = evidence.evidence("industry_summary").reads
@@ -155,6 +158,15 @@ def test_missing_findings_are_named_with_what_to_run(home: Path) -> None:
     assert not (home / "reports" / "industry_summary").exists()
 
 
+def test_where_a_case_failed_the_report_of_it_all_says_so_and_goes_on(home: Path) -> None:
+    (home / "reports" / "phones" / "findings.json").unlink()
+    values = {"industry_summary": cases.parameters("industry_summary")}
+    ((name, error),) = building.build(values, ("zh",), ("html",))
+    assert name == "industry_summary"
+    assert isinstance(error, CaseError)
+    assert "run o2o run phones" in str(error)
+
+
 @pytest.mark.parametrize(
     "broken", ["", "[]", '{"case": "phones"}', '{"case": "apparel", "findings": {"a": 1}}']
 )
@@ -174,9 +186,10 @@ def test_findings_of_other_parameters_or_claims_are_refused(home: Path) -> None:
 
 
 def test_findings_that_other_code_made_are_refused(home: Path) -> None:
-    about = {"numbers": "of another notebook"}
-    path = home / "reports" / "hospital" / "manifest.json"
-    path.write_text(json.dumps(about), encoding="utf-8")
+    for case in READS:
+        made = "of another notebook" if case == "hospital" else lineage.key(case)
+        path = home / "reports" / case / "manifest.json"
+        path.write_text(json.dumps({"numbers": made}), encoding="utf-8")
     with pytest.raises(CaseError, match=r"hospital: .* run o2o run hospital"):
         runs.execute("industry_summary", cases.parameters("industry_summary"))
 
@@ -200,6 +213,24 @@ def test_changed_findings_of_a_case_change_the_key(home: Path) -> None:
 
 def test_a_case_of_an_article_reads_none() -> None:
     assert "reads" not in cache.manifest("restaurants", cases.parameters("restaurants"))
+
+
+# Read
+
+
+def test_a_quoted_number_leads_to_the_rows_of_its_case(shown: list[Any]) -> None:
+    here = quote("apparel", "moved_share / moved_limit", "cost_apparel")
+    row = str(pages._taken(here, "en"))
+    assert "parameters.en.html#p-apparel-moved_share" in row
+    assert "numbers-apparel.en.html#f-moved_limit" in row
+    assert pages._taken(narrative.Finding(term("moved_mean"), 0.5, "f-moved_mean"), "en") is None
+
+
+def test_a_finding_in_a_table_is_written_with_its_unit_and_linked(shown: list[Any]) -> None:
+    here = quote("hospital", "waiting_moved_share")
+    table = Table(pd.DataFrame({"claim_stated": [here]}), (1.0,))
+    assert f"[{here.value:.0%}](#f-waiting_moved_share)" in table.markdown("en")
+    assert table.bundle()["widths"] == [1.0]
 
 
 # Agreement

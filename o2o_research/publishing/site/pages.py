@@ -333,8 +333,9 @@ def _number(volume: Volume, name: str, finding: Finding, language: Language) -> 
         facts += [
             (word("cell", language), tag("code", made["cell"])),
             (word("statement", language), tag("pre", tag("code", made["statement"]), tabindex="0")),
-            (word("method", language), _methods(volume, made["methods"], language)),
         ]
+        if not finding.source:
+            facts.append((word("method", language), _methods(volume, made["methods"], language)))
     grid = tag("dl", *(joined([tag("dt", label), tag("dd", content)]) for label, content in facts))
     heading = tag("h2", about.name(language), " ", tag("code", name))
     return tag(
