@@ -34,7 +34,8 @@ Array = NDArray[np.float64]
 SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
 # From holding back to going ahead.
-_ACTS = ("#e08a5b", "#f1e3c6", "#8fb3dc", "#0b5394")
+# From holding back to going ahead, each darker than the one before: told apart in grey, too.
+_ACTS = ("#fbe9c8", "#e09a5b", "#5b93cf", "#0b3d75")
 SHAPES = ("circle", "triangle-up", "square", "diamond")
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
 
@@ -71,6 +72,8 @@ def curve(
         [_long(x_values, key, values) for key, values in ys.items()], ignore_index=True
     )
     names = [f"name:{key}" for key in ys]
+    if len(names) > len(DASHES):
+        raise ValueError(f"{len(names)} series: no more than {len(DASHES)} can be told apart")
     x_axis = alt.X(
         "x:Q",
         title=f"term:{x_key}",
@@ -275,6 +278,17 @@ def decision_map(
             .mark_line(color=INK, strokeWidth=2, clip=True)
             .encode(x="x:Q", y="y:Q", order="x:Q")
         )
+    # The sides have signs, for those who see no colour, and for grey paper.
+    signs = pd.DataFrame(_signs(xs, ys, zs - level))
+    if len(signs):
+        layers += [
+            alt.Chart(signs)
+            .mark_point(size=330, filled=True, color="#fff", opacity=0.8)
+            .encode(x="x:Q", y="y:Q"),
+            alt.Chart(signs)
+            .mark_text(fontSize=19, fontWeight="bold", color=INK)
+            .encode(x="x:Q", y="y:Q", text="t:N"),
+        ]
     if at is not None:
         here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}])
         layers += [
@@ -289,6 +303,19 @@ def decision_map(
         language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
     }
     return _figure(alt.layer(*layers), words, frame)
+
+
+def _signs(xs: Array, ys: Array, zs: Array) -> list[dict[str, Any]]:
+    """A plus and a minus, each in the cell that lies most in the middle of its side."""
+    found = []
+    for sign, side in (("+", zs > 0), ("−", zs < 0)):
+        rows, columns = np.nonzero(side)
+        if len(rows):
+            middle = np.hypot(
+                (rows - rows.mean()) / len(ys), (columns - columns.mean()) / len(xs)
+            ).argmin()
+            found.append({"x": xs[columns[middle]], "y": ys[rows[middle]], "t": sign})
+    return found
 
 
 def choice_map(

@@ -27,6 +27,8 @@ INK, MUTED, GRID = "#1f2933", "#52606d", "#e4e7eb"
 
 CONFIG: dict[str, Any] = {
     "background": "#ffffff",
+    # A page shows the reader's own fonts, which may run wider than those measured here.
+    "padding": {"left": 26, "right": 6, "top": 6, "bottom": 6},
     "font": FONT,
     "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
     "axis": {
@@ -52,7 +54,6 @@ CONFIG: dict[str, Any] = {
         "symbolSize": 160,
         "labelLimit": 300,
         "columns": 3,
-        # A page shows the reader's own fonts, which may run wider than those measured here.
         "columnPadding": 32,
     },
     "text": {"fontSize": 12, "color": INK},

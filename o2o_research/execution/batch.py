@@ -178,9 +178,9 @@ def results(plan: Plan, place: Store, tasks: list[Task], summary: Summary) -> pd
 def perform(task: Task, worker: str, stop: threading.Event | None = None) -> dict[str, str]:
     """One run's files, whatever became of it."""
     start = time.monotonic()
-    _refuse_change(task, cache.code_hash(task.case), worker)
+    _refuse_change(task, cache.unchanged(task.case, task.code), worker)
     executed = runs.execute(task.case, task.parameters, limits=task.limits, stop=stop)
-    _refuse_change(task, executed.manifest["code"], worker)
+    _refuse_change(task, executed.manifest["code"] == task.code, worker)
     try:
         return runs.contents(executed, seconds=time.monotonic() - start, worker=worker)
     except (CaseError, DataError) as error:  # it ran to its end, and left no record
@@ -189,8 +189,8 @@ def perform(task: Task, worker: str, stop: threading.Event | None = None) -> dic
         return runs.contents(bad, seconds=time.monotonic() - start, worker=worker)
 
 
-def _refuse_change(task: Task, code: str, worker: str) -> None:
-    if code != task.code:
+def _refuse_change(task: Task, same: bool, worker: str) -> None:
+    if not same:
         raise Changed(
             f"{worker}: the notebook of {task.case} or a module that it imports is not the one that "
             "the sweep began with; where a file was changed meanwhile, start the sweep again: "
@@ -323,7 +323,7 @@ def _done(place: Store, task: Task) -> bool:
 def _current(place: Store, task: Task) -> dict[str, Any] | None:
     """What the run that is there says, if it is whole and of the same input as it would be now."""
     said = about(place, task.run)
-    if said is None:
+    if said is None or not cache.unchanged(task.case, task.code):
         return None
     now = json.loads(json.dumps(cache.manifest(task.case, task.parameters), default=str))
     return said if cache.knowable(now) and said.get("key") == cache.key(now) else None

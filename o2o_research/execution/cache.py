@@ -22,6 +22,7 @@ import nbformat
 
 from o2o_research import __version__, cases, quotes
 from o2o_research.data import identity, named
+from o2o_research.errors import CaseError
 from o2o_research.execution import lineage
 from o2o_research.execution.injection import inject
 from o2o_research.terms import term
@@ -103,6 +104,14 @@ def code_hash(name: str) -> str:
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
         digest.update(_text(path).encode() + b"\0")
     return digest.hexdigest()
+
+
+def unchanged(name: str, code: str) -> bool:
+    """Whether a case's code is still that of the hash; a notebook half written is another."""
+    try:
+        return code_hash(name) == code
+    except (OSError, ValueError, CaseError):
+        return False
 
 
 def _text(path: Path) -> str:

@@ -245,8 +245,12 @@ def execute(
         ending = _by_papermill(name, notebook, progress)
     else:
         ending = _by_fork(name, notebook, limits, progress, stop)
-    if cache.code_hash(name) != about["code"]:
-        why = "its notebook or a module that it imports changed while it ran; run it again"
+    same = cache.unchanged(name, about["code"]) and quotes.digests(name) == about.get("reads", {})
+    if not same:
+        why = (
+            "its notebook, a module that it imports or a finding that it reads changed "
+            "while it ran; run it again"
+        )
         ending = replace(ending, state="failed", why=why, error=None)
     elif ending.error is not None and ending.error[0] in _OURS:
         ending = replace(ending, state="invalid")

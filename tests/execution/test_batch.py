@@ -118,16 +118,13 @@ def test_a_sweep_whose_code_changes_stops_and_mixes_nothing(
 ) -> None:
     out = tmp_path / "out"
     batch.sweep(plan(), out, workers=2)
-
-    ended_runs = []
+    notebook = tiny_home / "notebooks" / "restaurants.ipynb"
 
     def told(run: str, said: Any) -> None:
-        ended_runs.append(run)
-        if len(ended_runs) == 1:  # a second writing might meet the next run's look at the file
-            set_body(tiny_home, BODY.replace("/ p", "/ 2 / p"))
+        notebook.write_text(whole[:-100], encoding="utf-8")  # half written
 
-    changed = "time.sleep(1)\n" + BODY
-    set_body(tiny_home, "import time\n" + changed)
+    set_body(tiny_home, "import time; time.sleep(1)\n" + BODY)
+    whole = notebook.read_text(encoding="utf-8")
     with pytest.raises(CaseError, match="is not the one that the sweep began with"):
         batch.sweep(plan(), out, workers=1, told=told)
     ended = states(out)
@@ -136,6 +133,8 @@ def test_a_sweep_whose_code_changes_stops_and_mixes_nothing(
     assert ended[6.0] in ("failed", "missing")
     frame = pd.read_parquet(out / "runs.parquet")
     assert frame["finding.fee_equal_ticket"].count() == 1
+    notebook.write_text(whole, encoding="utf-8")
+    set_body(tiny_home, BODY.replace("/ p", "/ 2 / p"))
     again = batch.sweep(plan(), out, workers=2)
     assert (again.taken, again.failed) == (0, [])
     found = pd.read_parquet(out / "runs.parquet")["finding.fee_equal_ticket"]

@@ -229,7 +229,24 @@ def test_changed_code_is_run_and_not_what_was_imported(
     before = (tmp_path / "module.py").stat()
     (tmp_path / "module.py").write_text("x = 2")
     os.utime(tmp_path / "module.py", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert engine.warm(os.environ) is not first
+    second = engine.warm(os.environ)
+    assert second is not first
+    assert not first.alive
+    # A run under way ends in the process that it began in, which ends with it.
+    notebook = cells(
+        f"import os, time\nwhile not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)\n"
+        "print('done')"
+    )
+    run = threading.Thread(target=execute, args=(notebook,))
+    run.start()
+    assert soon(lambda: second.held == 1)
+    (tmp_path / "module.py").write_text("x = 3")
+    assert engine.warm(os.environ) is not second
+    assert second.alive
+    (tmp_path / "go").touch()
+    run.join(300)
+    assert text(notebook) == "done\n"
+    assert not second.alive
 
 
 def test_what_an_import_shows_is_still_shown(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,42 @@ FIGURES: dict[str, Figure] = {
                        ["dine_in", "platform_delivery", "direct_delivery"], line=True, at=(40, 2)),
 }  # fmt: skip
 
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG has it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def told_by_colour_alone(spec: Any) -> list[str]:
+    """The fields of a specification whose values only a colour tells apart."""
+    flaws: list[str] = []
+    if isinstance(spec, list):
+        return [flaw for part in spec for flaw in told_by_colour_alone(part)]
+    if not isinstance(spec, dict):
+        return []
+    encoding = spec.get("encoding", {})
+    colour = encoding.get("color", {})
+    if (field := colour.get("field")) is not None:
+        others = {
+            name: entry
+            for name, entry in encoding.items()
+            if name in ("strokeDash", "shape") and entry.get("field") == field
+        }
+        domain = colour["scale"].get("domain", [])
+        told = [entry["scale"]["range"] for entry in others.values()]
+        apart = any(len(domain) == len({str(way) for way in ways}) for ways in told)
+        steps = sorted(luminance(way) for way in colour["scale"]["range"])
+        grey = all((b + 0.05) / (a + 0.05) > 1.5 for a, b in pairwise(steps))
+        # The sides of a map carry signs; a bar's side is where it stands beside the line.
+        if field not in ("z", "side") and not apart and not (field == "act" and grey):
+            flaws.append(field)
+    return flaws + [flaw for part in spec.values() for flaw in told_by_colour_alone(part)]
+
+
 each_figure = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES.keys())
 
 
@@ -55,6 +92,28 @@ def test_a_figure_speaks_one_language_at_a_time(figure: Figure) -> None:
         assert not re.search(
             r'"(term|name|value|axis|text|flag):', texts(localise(figure.spec, language))
         )
+
+
+@each_figure
+def test_no_figure_tells_series_apart_by_colour_alone(figure: Figure) -> None:
+    assert told_by_colour_alone(figure.spec) == []
+
+
+def test_what_colour_alone_tells_apart_is_found() -> None:
+    spec = json.loads(texts(FIGURES["curve"].spec).replace("strokeDash", "detail"))
+    assert told_by_colour_alone(spec) == ["series"]
+
+
+def test_both_sides_of_a_map_carry_their_sign() -> None:
+    marks = [rows for rows in FIGURES["map"].spec["datasets"].values() if "t" in rows[0]]
+    signs = {row["t"]: (row["x"], row["y"]) for rows in marks for row in rows}
+    share = {sign: signs[sign][1] for sign in ("+", "−")}
+    assert share["+"] < 0.2 < share["−"]
+
+
+def test_more_series_than_can_be_told_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="7 series: no more than 6"):
+        curve(("ticket", X), {f"s{i}": X for i in range(7)}, y="order_contribution")
 
 
 @each_figure

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from o2o_research import cases
+from o2o_research import cases, narrative
 from o2o_research.terms import terms
+from tests.house.test_charts import told_by_colour_alone
 
 LATIN = r"[A-Za-z]{2,}"
 HAN = "[\u3000-\u9fff]"
@@ -39,6 +41,17 @@ def test_no_figure_has_words_of_the_other_language(case: str, root: Path) -> Non
     assert any(re.search(HAN, text) for text in chinese)
     assert {name for text in chinese for name in re.findall(LATIN, text)} <= known
     assert not [text for text in english if re.search(HAN, text)]
+
+
+@pytest.mark.parametrize("case", cases.case_names())
+def test_no_built_figure_tells_series_apart_by_colour_alone(case: str, root: Path) -> None:
+    path = root / "reports" / case / f"{case}.ipynb"
+    if not path.is_file():
+        pytest.skip(f"the {case} report is not built: make report")
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    charts = [found for _, kind, found in narrative.bundles(notebook) if kind == narrative.CHART]
+    assert charts
+    assert {c["name"]: flaws for c in charts if (flaws := told_by_colour_alone(c["spec"]))} == {}
 
 
 @pytest.mark.parametrize("case", cases.case_names())

@@ -112,9 +112,11 @@ def test_no_line_begins_with_what_ends_a_clause(tmp_path: Path) -> None:
     sentences = [said(*pair) for pair in zip(zh, en, strict=True)]
     path = tmp_path / "lines.pdf"
     path.write_bytes(pdf.render(compose(executed(shown(row, *sentences)), "zh"), {}))
-    lines = poppler("pdftotext", "-layout", path, "-").splitlines()
-    assert sum("；后文" in line for line in lines) > 20
-    assert not [line for line in lines if line.strip("\u2060 ")[:1] in {"；", "："}]
+    boxes = poppler("pdftotext", "-bbox", path, "-")
+    words = re.findall(r'<word xMin="([\d.]+)".*>\u2060?(.*)</word>', boxes)
+    assert sum("；" in text for _, text in words) > 20
+    margin = min(float(x) for x, text in words if text.startswith("字"))
+    assert not [text for x, text in words if text[:1] in {"；", "："} and float(x) < margin + 1]
 
 
 def test_a_string_for_typst_holds_anything() -> None:
