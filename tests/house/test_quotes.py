@@ -14,7 +14,7 @@ import pytest
 
 from o2o_research import cases, evidence, narrative, quotes
 from o2o_research.charts import Table
-from o2o_research.errors import CaseError, PublishError
+from o2o_research.errors import CaseError, O2OError, PublishError
 from o2o_research.execution import building, cache, lineage, runs
 from o2o_research.narrative import open_case, quote, quotes_of, read
 from o2o_research.publishing import agreement
@@ -158,12 +158,19 @@ def test_missing_findings_are_named_with_what_to_run(home: Path) -> None:
     assert not (home / "reports" / "industry_summary").exists()
 
 
-def test_where_a_case_failed_the_report_of_it_all_says_so_and_goes_on(home: Path) -> None:
+@pytest.mark.parametrize("traced", [False, True])
+def test_where_a_case_failed_the_report_of_it_all_says_so_and_goes_on(
+    home: Path, traced: bool
+) -> None:
     (home / "reports" / "phones" / "findings.json").unlink()
+    if traced:
+        (home / "reports" / "industry_summary").mkdir()
+        kept = {"key": "of before", "read": []}
+        (home / "reports" / "industry_summary" / "lineage.json").write_text(json.dumps(kept))
     values = {"industry_summary": cases.parameters("industry_summary")}
     ((name, error),) = building.build(values, ("zh",), ("html",))
     assert name == "industry_summary"
-    assert isinstance(error, CaseError)
+    assert isinstance(error, O2OError)
     assert "run o2o run phones" in str(error)
 
 
