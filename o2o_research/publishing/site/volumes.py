@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from html import unescape
 from html.parser import HTMLParser
@@ -109,14 +110,19 @@ class Volume:
 
 
 def shelf(reports: Path) -> list[Volume]:
-    """Every case's published run, in the order of ``cases.case_names``.
+    """Every case's published run: what draws on the others first, then by their articles' dates.
 
     Raises
     ------
     PublishError
         A case was not run and published in both languages.
     """
-    return [_volume(reports / name, name) for name in cases.case_names()]
+
+    def place(name: str) -> tuple[bool, date, str]:
+        about = cases.case(name).evidence
+        return not about.reads, about.article.date, name
+
+    return [_volume(reports / name, name) for name in sorted(cases.case_names(), key=place)]
 
 
 def _volume(folder: Path, name: str) -> Volume:
