@@ -253,7 +253,7 @@ def decision_map(
                     title=f"term:{z[0]}",
                     titleOrient="top",
                     titleLimit=400,
-                    titlePadding=32,
+                    titlePadding=6,
                     titleFontSize=12.5,
                     gradientLength=200,
                     labelExpr=f"axis:{z[0]}",
