@@ -8,7 +8,7 @@ was left out.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,15 +57,7 @@ def read_visits(
     DataError
         Names every kind of problem with its rows.
     """
-    table = VISITS
-    if stations:
-        known = tuple(stations)
-        table = replace(
-            table,
-            columns=tuple(
-                replace(c, options=known) if c.name == "station" else c for c in table.columns
-            ),
-        )
+    table = VISITS.narrowed({"station": stations} if stations else {})
     return _log(source, table, keep_good, timezone)
 
 

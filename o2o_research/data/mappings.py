@@ -31,7 +31,9 @@ _UNITS = {
     "thousand": 1e3, "千": 1e3, "千元": 1e3, "wan": 1e4, "万": 1e4, "万元": 1e4,
     "million": 1e6, "percent": 0.01, "%": 0.01,
 }  # fmt: skip
-_KEYS = ("source", "table", "columns", "where", "unit", "timezone", "lenient", "engine")
+_KEYS = (
+    "source", "table", "columns", "where", "unit", "allowed", "timezone", "lenient", "engine",
+)  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NAME = re.compile(r"[^\W\d]\w{0,62}(\.[^\W\d]\w{0,62})?")
@@ -49,6 +51,7 @@ class Source:
     columns : canonical column -> expression over the columns of the log
     where : which rows count; empty for all
     unit : canonical column -> what one unit of the log is worth in ours
+    allowed : canonical column of text -> the texts there are; a row with another one is bad
     timezone : empty for what the reader says
     lenient : whether bad rows are left out and counted
     engine : ``""`` (DuckDB, or the URL's own) or ``spark``
@@ -59,6 +62,7 @@ class Source:
     columns: Mapping[str, str] = field(default_factory=dict)
     where: str = ""
     unit: Mapping[str, float] = field(default_factory=dict)
+    allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timezone: str = ""
     lenient: bool = False
     engine: str = ""
@@ -274,7 +278,7 @@ def _source(name: str, raw: Any, folder: Path | None, table: Table | None = None
     unknown = [str(key) for key in raw if key not in _KEYS]
     if unknown:
         problems.append(f"{', '.join(map(shown, unknown))}: not known; {', '.join(_KEYS)} are")
-    kinds = {"columns": dict, "unit": dict, "lenient": bool}
+    kinds = {"columns": dict, "unit": dict, "allowed": dict, "lenient": bool}
     for key in set(_KEYS) & set(raw):
         kind = kinds.get(key, str)
         if not isinstance(raw[key], kind):
@@ -304,6 +308,20 @@ def _source(name: str, raw: Any, folder: Path | None, table: Table | None = None
             )
         else:
             unit[str(column)] = float(factor)
+    allowed = {}
+    for column, values in raw.get("allowed", {}).items():
+        if table and (column not in known or known[column].type != "text"):
+            problems.append(f"allowed: {shown(str(column))}: no column of text of {table.name}")
+        elif not isinstance(values, list) or not values or any(v in (None, "") for v in values):
+            problems.append(f"allowed: {shown(str(column))} must list the texts there are")
+        else:
+            allowed[str(column)] = tuple(map(str, values))
+            others = set(allowed[str(column)]) - set(known[column].options if table else ())
+            if table and known[column].options and others:
+                problems.append(
+                    f"allowed: {column}: {', '.join(map(shown, sorted(others)))}: "
+                    f"{table.name} knows {', '.join(known[column].options)}"
+                )
     if raw.get("table") and raw["table"] in TABLES and not _URL.match(str(raw["source"])):
         pass
     elif raw.get("table") and not _NAME.fullmatch(raw["table"]):
@@ -318,6 +336,7 @@ def _source(name: str, raw: Any, folder: Path | None, table: Table | None = None
             columns=columns,
             where=raw.get("where", ""),
             unit=unit,
+            allowed=allowed,
             timezone=raw.get("timezone", ""),
             lenient=raw.get("lenient", False),
             engine="spark" if raw.get("engine") == "spark" else "",

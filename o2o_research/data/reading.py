@@ -147,6 +147,7 @@ def read_checked(
         or no good row is left.
     """
     given = resolve(source, table)
+    table = table.narrowed(given.allowed)
     lenient, timezone = lenient or given.lenient, given.timezone or timezone
     try:
         zoneinfo.ZoneInfo(timezone)

@@ -5,7 +5,8 @@ Documentation, checks and messages are all made from these descriptions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Type = Literal["text", "time", "week", "number", "flag"]
@@ -69,6 +70,11 @@ class Table:
     keys: tuple[tuple[str, ...], ...] = ()
     attributes: bool = False
     example: str = ""
+
+    def narrowed(self, allowed: Mapping[str, Collection[str]]) -> Table:
+        """The same table, a column of ``allowed`` holding no other texts than those."""
+        columns = (replace(c, options=tuple(allowed.get(c.name, c.options))) for c in self.columns)
+        return replace(self, columns=tuple(columns)) if allowed else self
 
 
 ORDERS = Table(

@@ -169,12 +169,14 @@ def test_what_is_no_plain_expression_is_refused(text: str, tmp_path: Path) -> No
         ("source: [", "mapping.yaml is not YAML"),
         ("- a\n", "mapping.yaml: a mapping says source: and what is called how; it says nothing"),
         ("source: log.csv\nsql: x\n", "mapping.yaml: orders: 'sql': not known; source, table, "
-         "columns, where, unit, timezone, lenient, engine are"),
+         "columns, where, unit, allowed, timezone, lenient, engine are"),
         ("source: log.csv\ncolumns: x\nlenient: maybe\n", "must be"),
         ("source: log.csv\ncolumns: {custommer: x}\n",
          "mapping.yaml: orders: columns: 'custommer': no column of orders"),
         ("source: log.csv\nunit: {amount: dollars}\n", "'dollars' must be one of yuan"),
         ("source: log.csv\nunit: {customer_id: fen}\n", "unit: customer_id is no number"),
+        ("source: log.csv\nallowed: {amount: [x]}\n", "allowed: 'amount': no column of text of orders"),
+        ("source: log.csv\nallowed: {channel: x}\n", "'channel' must list the texts there are"),
         ("ordres: {source: log.csv}\n", "mapping.yaml: 'ordres': no table of that name"),
         ("visits: {source: log.csv}\n", "mapping.yaml names no orders; it has visits"),
         ("source: log.csv\nengine: oracle\n", "engine 'oracle' must be duckdb or spark"),
@@ -186,6 +188,25 @@ def test_what_is_no_plain_expression_is_refused(text: str, tmp_path: Path) -> No
 def test_a_mapping_out_of_shape_is_refused(mapping: Path, text: str, problem: str) -> None:
     mapping.write_text(text, "utf-8")
     assert problem in refusal(mapping)
+
+
+def test_a_row_with_a_text_that_is_not_allowed_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "visits.csv").write_text(
+        "patient,station,arrived_at,started_at,ended_at\n"
+        "p1,挂号,2014-05-26 08:00,2014-05-26 08:05,2014-05-26 08:07\n"
+        "p1,诊室,2014-05-26 08:09,2014-05-26 08:40,2014-05-26 08:46\n"
+        "p2,诊室一,2014-05-26 08:10,2014-05-26 08:46,2014-05-26 08:50\n",
+        encoding="utf-8",
+    )
+    path = tmp_path / "hospital.yaml"
+    path.write_text("source: visits.csv\nallowed: {station: [挂号, 诊室]}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="station, row 4: '诊室一' is not one of 挂号, 诊室"):
+        read(path, TABLES["visits"])
+    assert read(path, TABLES["visits"], lenient=True).count().to_pyarrow().as_py() == 2
+    assert identity(path)[0]["allowed"] == {"station": ("挂号", "诊室")}
+    path.write_text("source: visits.csv\nallowed: {kind: [new]}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="allowed: 'kind': no column of text of visits"):
+        read(path, TABLES["visits"])
 
 
 def test_one_mapping_may_name_several_tables(mapping: Path, tmp_path: Path) -> None:
