@@ -35,7 +35,7 @@ SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
 # From holding back to going ahead.
 # From holding back to going ahead, each darker than the one before: told apart in grey, too.
-_ACTS = ("#fbe9c8", "#e09a5b", "#5b93cf", "#0b3d75")
+_ACTS = ("#fbe9c8", "#e09a5b", "#4a7fbd", "#0b3d75")
 SHAPES = ("circle", "triangle-up", "square", "diamond")
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
 
@@ -355,7 +355,7 @@ def choice_map(
         "y": alt.Y("y:Q", title=f"term:{y[0]}", axis=_axis(y[0]), scale=scales[1]),
     }
     names = [f"name:{key}" for key in acts]
-    colours = list(_ACTS[: len(acts)])
+    colours = [_ACTS[round(k * 3 / max(len(acts) - 1, 1))] for k in range(len(acts))]
     layers: list[Any] = [
         alt.Chart()
         .mark_rect(clip=True)
@@ -380,9 +380,13 @@ def choice_map(
         frame = pd.concat([frame, pd.DataFrame(here).assign(t="text:现状¦today")])
         marks = alt.Chart().transform_filter("!isValid(datum.x2)")
         layers += [
-            marks.mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1).encode(
-                **axes
-            ),
+            marks.mark_point(
+                size=110, fill=INK, stroke="white", strokeWidth=1.5, shape="diamond", opacity=1
+            ).encode(**axes),
+            # A halo first: the act below may be dark.
+            marks.mark_text(
+                dx=9, align="left", fontWeight="bold", stroke="white", strokeWidth=3
+            ).encode(**axes, text="t:N"),
             marks.mark_text(dx=9, align="left", fontWeight="bold").encode(**axes, text="t:N"),
         ]
     head = alt.Header(title=None, labelFontSize=13, labelColor=INK)

@@ -106,7 +106,7 @@ def test_own_logs_take_the_place_of_the_simulated_ones(logs: dict[str, str], roo
             space |= logs | {"draws": 100, "keep_good_rows": 1}
     # A tenth of the accounts in this log are scalpers.
     assert 0.05 < space["flagged"].value < 0.2
-    payment = space["names"].index("text:payment¦payment")
+    payment = space["names"].index("own:payment")
     assert space["laws"][payment].mean == pytest.approx(3.0, rel=0.1)
     # The habits of this log, not the notebook's: each law within its own error.
     found = dict(zip(("same_day", "lead"), space["habit"].model.slopes, strict=True))

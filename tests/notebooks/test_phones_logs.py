@@ -40,7 +40,7 @@ def test_apples_products_as_a_sales_log(shared_data: Path, root: Path, tmp_path:
     space = run(
         root, {"two-numbers-models", "forecast-numbers", "forecast-chart"}, sales_log=str(log)
     )
-    assert set(space["series"]) == {"iPhone", "iPad", "iPod"}
+    assert set(space["series"]) == {"own:iPhone", "own:iPad", "own:iPod"}
     assert space["series"]["iPhone"].size == 44
     scores = {(each.series, each.method): each for each in space["scores"]}
     assert len(scores) == 9
@@ -73,10 +73,10 @@ def test_mobile_subscriptions_in_china_as_a_sales_log(
     long(added, days).to_csv(log, index=False)
     space = run(root, {"two-numbers-models", "forecast-numbers"}, sales_log=str(log))
     (name,) = space["series"]
-    assert name == "chn"
+    assert name == "own:chn"
     scores = {each.method: each for each in space["scores"]}
     assert set(scores) == {"bass", "naive", "drift"}
-    assert scores["bass"].seen == round(space["series"]["chn"].size / 3)
+    assert scores["bass"].seen == round(space["series"]["own:chn"].size / 3)
 
 
 def test_a_sales_log_that_is_none_is_refused_by_name(root: Path, tmp_path: Path) -> None:

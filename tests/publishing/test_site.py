@@ -183,7 +183,9 @@ def test_the_skip_link_leads_to_the_text(browser: Browser, site: Path) -> None:
     assert tab(browser)["href"] == "#main"
     browser.press("Enter")
     browser.wait("location.hash == '#main'")
-    assert tab(browser)["href"] == f"{cases.case_names()[0]}.en.html"
+    assert tab(browser)["href"] == browser.run(
+        "document.querySelector('main a').getAttribute('href')"
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -196,7 +198,7 @@ def test_filters_of_the_claims_work_by_keys_and_pass_to_the_other_language(
     every = browser.run(f"{shown}.length")
     tab_to(browser, "filter", "case")
     browser.press("ArrowDown")
-    first = cases.case_names()[0]
+    first = browser.run("document.querySelector('[data-filter=case]').options[1].value")
     browser.wait(f"{shown}.every(row => row.dataset.case == '{first}')")
     some = browser.run(f"{shown}.length")
     assert 0 < some < every

@@ -99,7 +99,7 @@ def test_believed_rates_lie_nearer_the_truth_than_seen_ones() -> None:
     )
     rates = apparel.store_rates(log)
     assert rates is not None
-    table = rates.table.assign(number=rates.table.store_label.str[5:8].astype(int))
+    table = rates.table.assign(number=rates.table.store_label.str.removeprefix("own:").astype(int))
     real = truth[table.number]
     error = {
         name: float(((table[name] - real) ** 2).mean())
