@@ -41,18 +41,18 @@ def test_apples_products_as_a_sales_log(shared_data: Path, root: Path, tmp_path:
         root, {"two-numbers-models", "forecast-numbers", "forecast-chart"}, sales_log=str(log)
     )
     assert set(space["series"]) == {"own:iPhone", "own:iPad", "own:iPod"}
-    assert space["series"]["iPhone"].size == 44
+    assert space["series"]["own:iPhone"].size == 44
     scores = {(each.series, each.method): each for each in space["scores"]}
     assert len(scores) == 9
     # Worked by hand from the file: the last value of the first third against the rest.
-    units = space["series"]["iPhone"]
+    units = space["series"]["own:iPhone"]
     seen = round(units.size / 3)
     by_hand = np.abs(units[seen:] - units[seen - 1]).mean() / units[seen:].mean()
-    assert scores["iPhone", "naive"].error == pytest.approx(by_hand, rel=1e-12)
+    assert scores["own:iPhone", "naive"].error == pytest.approx(by_hand, rel=1e-12)
     step = (units[seen - 1] - units[0]) / (seen - 1)
     line = units[seen - 1] + step * np.arange(1, units.size - seen + 1)
     drift = np.abs(units[seen:] - line).mean() / units[seen:].mean()
-    assert scores["iPhone", "drift"].error == pytest.approx(drift, rel=1e-12)
+    assert scores["own:iPhone", "drift"].error == pytest.approx(drift, rel=1e-12)
     for each in space["scores"]:
         assert each.error > 0
         assert np.isnan(each.covered_share) or 0 <= each.covered_share <= 1

@@ -30,6 +30,11 @@ FOCUS = """(() => {
 })()"""
 STOPS = """[...document.querySelectorAll("a[href], input, select, button, summary, [tabindex='0']")]
   .filter(one => one.getClientRects().length)"""
+# The page's script has seen what scrolls and what fits.
+SETTLED = (
+    "[...document.querySelectorAll('.scroll, .plot, pre, math[display=block]')]"
+    ".every(one => one.hasAttribute('tabindex') == one.scrollWidth > one.clientWidth)"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +145,7 @@ def test_the_tab_key_reaches_everything_shows_where_it_is_and_leaves_again(
 ) -> None:
     browser.size(width, 900)
     browser.read(site / f"{stem}.{language}.html")
+    browser.wait(SETTLED)
     wanted = browser.run(f"{STOPS}.length")
     assert wanted > 8
     numbers = []
