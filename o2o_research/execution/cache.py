@@ -191,12 +191,16 @@ def whole(folder: Path, about: Mapping[str, Any]) -> bool:
     )
 
 
-@lru_cache(maxsize=1)
 def commit() -> str | None:
     """The commit of the project that runs, where it is a repository."""
+    return _commit(cases.home())
+
+
+@lru_cache(maxsize=8)
+def _commit(home: Path) -> str | None:
     try:
         answer = subprocess.run(
-            ["git", "-C", str(cases.home()), "rev-parse", "HEAD"],
+            ["git", "-C", str(home), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
             check=False,
