@@ -42,6 +42,8 @@ from o2o_research.publishing.words import MONTHS, word
 from o2o_research.terms import Language, did_you_mean, term
 
 SAFE = ("#", "https://", "http://", "mailto:")
+# A result of a large model is moved by most parameters; the strongest are read.
+MOST_MOVED = 12
 _BOLD = {"badge", "numeral", "kind"}
 
 
@@ -470,7 +472,10 @@ class _Composer:
         """The parameters that move a finding, and the cases whose findings do."""
         if finding.source is not None:
             return [text(self.word("moved there"))]
-        parts = [[link([text(term(key).name(self.language))], f"#p-{key}")] for key in moved]
+        shown = moved[:MOST_MOVED]
+        parts = [[link([text(term(key).name(self.language))], f"#p-{key}")] for key in shown]
+        if left := len(moved) - len(shown):
+            parts.append([text(self.word("more moved", left))])
         parts += [[text(self.word("findings of", term(c).name(self.language)))] for c in read]
         return sentence(parts, self.word("comma")) or [text(self.word("no parameter"))]
 

@@ -33,10 +33,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "lineage": ("每个数字的来历", "Where each number comes from"),
     "lineage intro": (
         "下表说明每个结果由笔记本的哪个单元、用哪个模型方法算出，以及取决于哪些参数。参数由试算得出：逐一移到合理范围的两端"
-        "（没有范围的上下各移一成），结果有变化的列入，影响大的在前。",
+        "（没有范围的上下各移一成），结果有变化的列入，影响大的在前，至多列十二个；全部见网站的“数字的来历”页或命令 o2o explain。",
         "The notebook cell that makes each result, the model method that computes it, and the parameters that "
         "move it. These were found by running: each parameter alone was moved to both ends of its plausible range "
-        "(or a tenth either way), and whatever moved the result is listed, strongest first.",
+        "(or a tenth either way), and whatever moved the result is listed, strongest first, at most twelve; the site's page of numbers and o2o explain have all.",
     ),
     "made in": ("结果与所在单元", "Result and its cell"),
     "made by": ("模型方法与文献", "Model method and its source"),
@@ -45,6 +45,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "no parameter": ("不随任何参数变化", "no parameter moves it"),
     "taken from": ("取自{0}案例", "taken from the {0} case"),
     "findings of": ("{0}案例的结果", "findings of the {0} case"),
+    "more moved": ("另有 {0} 个", "{0} more"),
     "moved there": ("见该案例报告", "see that case's report"),
     "comma": ("、", ", "),
     "sources": ("引用文献", "Sources"),
