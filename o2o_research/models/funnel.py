@@ -294,6 +294,11 @@ def fit_basket(log_means: ArrayLike, log_variances: ArrayLike, purchases: ArrayL
     ----------
     log_means, log_variances : of each store's log baskets (variance with n - 1), shape (stores,)
     purchases : of each store, >= 2
+
+    Raises
+    ------
+    NotConverged
+        If no store's baskets vary: nothing tells how far to trust a mean.
     """
     y, v, n = (np.asarray(a, float) for a in (log_means, log_variances, purchases))
     if y.ndim != 1 or not y.shape == v.shape == n.shape or y.size < 3:
@@ -306,6 +311,10 @@ def fit_basket(log_means: ArrayLike, log_variances: ArrayLike, purchases: ArrayL
             f"fit_basket: store {at} has purchases={n[at]:g}, log variance {v[at]:g}; at least 2 and >= 0 wanted"
         )
     within = float(np.sum((n - 1) * v) / np.sum(n - 1))
+    if within == 0:
+        raise numerics.NotConverged(
+            "fit_basket: no store's baskets vary; take each mean as it stands"
+        )
 
     def centre(between: float) -> tuple[float, Array]:
         total = between + within / n

@@ -193,7 +193,11 @@ def store_rates(log: pd.DataFrame) -> StoreRates | None:
         kept, below = 0.0, np.zeros(seen.size)
     logs = (whole.sales / whole.transactions).map(np.log).groupby(whole.store)
     log_means, count = logs.mean().to_numpy(), np.full(seen.size, float(len(weeks)))
-    basket = fit_basket(log_means, logs.var(ddof=1).to_numpy(), count).model
+    try:
+        basket = fit_basket(log_means, logs.var(ddof=1).to_numpy(), count).model
+        basket_believed, basket_kept = basket.shrunk(log_means, count), basket.kept(count).mean()
+    except NotConverged:
+        basket_believed, basket_kept = np.exp(log_means), 1.0
     weak = seen < 0.9 * mean
     table = pd.DataFrame(
         {
@@ -204,13 +208,13 @@ def store_rates(log: pd.DataFrame) -> StoreRates | None:
             "conversion_high": high,
             "weak_chance": below,
             "basket_seen": np.exp(log_means),
-            "basket_believed": basket.shrunk(log_means, count),
+            "basket_believed": basket_believed,
         }
     )
     return StoreRates(
         table=table.sort_values("conversion_believed", ignore_index=True),
         conversion_kept=kept,
-        basket_kept=float(basket.kept(count).mean()),
+        basket_kept=float(basket_kept),
         weak=int(weak.sum()),
         surely_weak=int((weak & (below >= 0.9)).sum()),
     )

@@ -161,6 +161,11 @@ def test_basket_fit_finds_the_optimum_of_its_likelihood() -> None:
     assert abs(best.within - 0.6) < 4 * fit.stderr["within"]
 
 
+def test_stores_whose_baskets_never_vary_are_not_fitted() -> None:
+    with pytest.raises(NotConverged, match="no store's baskets vary"):
+        fit_basket([5.0, 5.1, 5.3], [0.0, 0, 0], [8, 8, 8])
+
+
 def test_a_store_with_many_baskets_keeps_its_own_mean() -> None:
     basket = Basket(log_mean=5.0, between=0.3, within=0.5)
     assert float(basket.shrunk(5.4, 10**9)) == pytest.approx(math.exp(5.4 + 0.125))

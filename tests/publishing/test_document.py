@@ -330,3 +330,23 @@ def test_a_missing_glyph_in_a_formula_is_refused() -> None:
 def test_templates_are_there_for_both_languages() -> None:
     for language in LANGUAGES:
         assert "$case" in document.template(f"reading.{language}.md")
+
+
+def test_the_appendix_names_the_parameters_that_move_a_number_most_and_counts_the_rest() -> None:
+    keys = [key for key in PARAMETERS if isinstance(PARAMETERS[key], float)][
+        : document.MOST_MOVED + 3
+    ]
+    nb = executed(shown(finding(FIRST, 30.0)))
+    made = {
+        "value": 30.0, "cell": "cell-3", "methods": [],
+        "moves": {key: [30.0, 31.0 + n] for n, key in enumerate(keys)},  # the last moves it most
+    }  # fmt: skip
+    nb.metadata["o2o"] = {"lineage": {"findings": {FIRST: made}, "methods": {}}}
+    for language, rest in (("zh", "另有 3 个"), ("en", "3 more")):
+        text = words(nb, language)
+        row = text[text.index(rest) - 600 : text.index(rest)].rpartition("cell-3")[2]
+        named = [term(key).name(language) for key in reversed(keys)]
+        shown_keys = named[: document.MOST_MOVED]
+        places = [row.index(name) for name in shown_keys]
+        assert places == sorted(places)
+        assert named[-1] not in row.split("、" if language == "zh" else ", ")

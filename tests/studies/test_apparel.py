@@ -125,6 +125,20 @@ def test_stores_that_differ_by_chance_alone_are_believed_alike() -> None:
     assert (rates.conversion_kept, rates.weak) == (0.0, 0)
 
 
+def test_baskets_that_never_vary_are_believed_as_they_stand() -> None:
+    log = pd.DataFrame(
+        {
+            "store": list("aabbccdd"), "week": pd.to_datetime(["2014-03-03", "2014-03-10"] * 4),
+            "footfall": 100.0, "transactions": [20.0, 21, 19, 20, 30, 28, 10, 12],
+        }
+    )  # fmt: skip
+    log["sales"] = log.transactions * log.store.map({"a": 200.0, "b": 210, "c": 190, "d": 250})
+    rates = apparel.store_rates(log)
+    assert rates is not None
+    np.testing.assert_allclose(rates.table.basket_believed, rates.table.basket_seen)
+    assert rates.basket_kept == 1
+
+
 def test_sizes_read_from_a_file_give_back_the_demand_behind_them(
     sizes: pd.DataFrame, tmp_path: Path
 ) -> None:
