@@ -497,7 +497,7 @@ def tornado(
         ),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
         _rule("x", stated, MARK, [4, 3]),
-        _note("x", stated, f"value:{key}:{stated}", MARK),
+        _note("x", stated, f"value:{key}:{stated}", MARK, drop=-18),  # above the first bar
     ).properties(height=max(90, 32 * len(frame)))
     first = frame.iloc[0]
     words = {
