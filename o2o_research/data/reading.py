@@ -129,6 +129,7 @@ def read(
     return read_checked(source, table, lenient=lenient, timezone=timezone).rows
 
 
+@sources.room()
 def read_checked(
     source: str | Path, table: Table, *, lenient: bool = False, timezone: str = "Asia/Shanghai"
 ) -> Checked:
@@ -330,7 +331,9 @@ def _quick(
         for _, by, broken in _group_rules(rows, columns):
             if rows.group_by(by).agg(broken=broken)["broken"].any().to_pyarrow().as_py():
                 return None
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if sources.is_full(error):
+            raise
         return None
     return Checked(rows=rows.select(names), count=count["n"])
 
@@ -361,7 +364,9 @@ def _careful(
                 problems += found
             typed = _typed(con, raw, here, timezone, layout, part.header)
             problems += _broken(part.name, typed, list(_checks(typed, here)))
-        except duckdb.Error:
+        except duckdb.Error as error:
+            if sources.is_full(error):
+                raise
             problems.append(Problem(f"{part.name} is not a whole Parquet file; write it again"))
             continue
         if len(here) == len(columns):
