@@ -11,14 +11,15 @@ import csv
 import glob
 import gzip
 import os
+import shutil
 import tempfile
+import uuid
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any, BinaryIO
 
 import duckdb
@@ -318,25 +319,20 @@ def connect(timezone: str) -> Any:
 
     What it puts on disk lies in a folder of its own, which goes when the connection does.
     """
-    # DuckDB's default is a folder beside the analyst's notebook.
-    folder = TemporaryDirectory(prefix="o2o-duckdb-", ignore_cleanup_errors=True)
+    # Made when it is wanted. DuckDB's default is a folder beside the analyst's notebook.
+    folder = os.path.join(tempfile.gettempdir(), f"o2o-duckdb-{uuid.uuid4().hex}")
     con = ibis.duckdb.connect(
         autoinstall_known_extensions=False,
         autoload_known_extensions=False,
-        temp_directory=folder.name,
+        temp_directory=folder,
     )
-    weakref.finalize(con, _put_away, con.con, folder)
+    weakref.finalize(con.con, shutil.rmtree, folder, ignore_errors=True)
     con.settings["TimeZone"] = timezone
     # What DuckDB found for itself is less on a small machine.
     found, size = con.settings["memory_limit"].split()
     if float(found) * 1024 ** _SIZES.index(size) > _MEMORY:
         con.settings["memory_limit"] = f"{_MEMORY} bytes"
     return con
-
-
-def _put_away(connection: Any, folder: TemporaryDirectory[str]) -> None:
-    connection.close()
-    folder.cleanup()
 
 
 @contextmanager
