@@ -7,8 +7,9 @@ DuckDB makes the log, a Parquet file in a temporary folder, which is deleted. Al
 same file and run in turn; each holds the lines in a table of its own, as an analyst does who
 asks more than once. Two are written by hand. *Trusting* loads what there is and checks nothing
 but that an order number stands once. *Checking* holds every line to the rules of the orders
-table as it loads: no cell empty that must be known, none with white space around it, times and
-amounts in their ranges; but it only counts what is wrong, and cannot say where. Seconds of the
+table as it loads: white space taken off, no cell empty that must be known, times and amounts in
+their ranges; but it learns only that something is wrong, not what and where. Both may hold as
+much in memory as DuckDB allows by default, we no more than 2 GiB. Seconds of the
 processor are compared, which a busy machine changes least; those of the clock stand beside
 them. With ``--memory`` only our way runs, once, and fails where it takes more than 4 GiB.
 """
