@@ -57,6 +57,7 @@ class Description:
         return sorted(TABLES.values(), key=lambda t: len(self.missing(t)) / len(t.columns))
 
 
+@sources.room()
 def describe(source: str | Path, *, timezone: str = "Asia/Shanghai") -> Description:
     """Read every column of a source as it is.
 

@@ -108,12 +108,21 @@ def _names(tree: Any, what: str, text: str) -> Iterator[str]:
             )
 
 
+def trimmed(text: Any) -> Any:
+    """Without white space around it; null if nothing is left."""
+    return text.strip().nullif("")
+
+
 @dataclass
 class Reader:
-    """How a column's text is read: ``number`` and ``moment`` answer null where it cannot be."""
+    """How a column's text is read: ``number`` and ``moment`` answer null where it cannot be.
+
+    ``trimmed`` is the text without white space around it, null if nothing is left.
+    """
 
     number: Callable[[Any], Any]
     moment: Callable[[Any], Any]
+    trimmed: Callable[[Any], Any] = trimmed
 
 
 class Built:
@@ -154,7 +163,7 @@ class Built:
     def number(self, value: Any) -> Any:
         if not value.type().is_string():
             return value
-        text = value.strip().nullif("")
+        text = trimmed(value)
         number = self._reader.number(text)
         self._faults.append(
             ibis.ifelse(text.notnull() & number.isnull(), text, ibis.null("string"))
@@ -164,7 +173,7 @@ class Built:
     def moment(self, value: Any) -> Any:
         if not value.type().is_string():
             return value.cast("timestamp(6)")
-        text = value.strip().nullif("")
+        text = trimmed(value)
         moment = self._reader.moment(text)
         self._faults.append(
             ibis.ifelse(text.notnull() & moment.isnull(), text, ibis.null("string"))
@@ -198,7 +207,7 @@ class Built:
     def is_null(self, node: Any) -> Any:
         value = self._build(node.this)
         if type(node.expression) is exp.Null:
-            return (value.strip().nullif("") if value.type().is_string() else value).isnull()
+            return (trimmed(value) if value.type().is_string() else value).isnull()
         return value == self._build(node.expression)
 
     def isin(self, node: Any) -> Any:
@@ -230,7 +239,7 @@ class Built:
 
     def coalesced(self, node: Any) -> Any:
         values = [self._build(each) for each in (node.this, *node.expressions)]
-        values = [v.strip().nullif("") if v.type().is_string() else v for v in values]
+        values = [trimmed(v) if v.type().is_string() else v for v in values]
         return ibis.coalesce(*self.alike(*values))
 
     def cast(self, node: Any) -> Any:

@@ -113,7 +113,7 @@ class Layout:
                 raise DataError(f"columns: {column.name}: {error}") from None
             value = built.value
             cells[f"cell_{column.name}"] = (
-                value.strip().nullif("") if value.type().is_string() else value
+                reader.trimmed(value) if value.type().is_string() else value
             )
             if built.fault is not None:
                 cells[f"fault_{column.name}"] = built.fault

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ _UNITS = {
 _KEYS = (
     "source", "table", "columns", "where", "unit", "allowed", "timezone", "lenient", "engine",
 )  # fmt: skip
+# Where a server listens unless the URL says otherwise, and seconds to wait for it.
+_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "clickhouse": 8123, "trino": 8080}
+_PATIENCE = 5.0
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NAME = re.compile(r"[^\W\d]\w{0,62}(\.[^\W\d]\w{0,62})?")
@@ -109,16 +113,45 @@ def tables_in(source: str | Path) -> list[str]:
 
 
 def present(source: str) -> bool:
-    """Whether the files that ``source`` names are there; a database is asked when it is read.
+    """Whether the files that ``source`` names are there; a database must answer at its address.
 
     Raises
     ------
     DataError
-        If a mapping written inline is out of shape, or a secret is written in a URL.
+        If a mapping is out of shape, a secret is written in a URL, a variable of one is not set,
+        or nobody answers there.
     """
-    if not _inline(source) and not _URL.match(source):
+    if not _is_mapping(source) and not _URL.match(source):
         return _there(source)
-    return all(each.scheme or each.engine or _there(each.where_from) for each in _each(source))
+    if not _inline(source) and not _URL.match(source) and not _there(source):
+        return False
+    for each in _each(source):
+        if each.scheme:
+            _reach(each)
+        elif not each.engine and not _there(each.where_from):
+            return False
+    return True
+
+
+def _reach(source: Source) -> None:
+    """Knock where the database's server should be: no driver, no user, no password."""
+    parts = urlsplit(fill_in(source.where_from)[0])
+    try:
+        host, port = parts.hostname, parts.port or _PORTS.get(source.scheme)
+    except ValueError:  # several hosts, which the driver tries in turn
+        return
+    if not host or port is None or "host=" in parts.query:
+        return
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE).close()
+    except (OSError, UnicodeError) as error:
+        # As it is written: a variable's value is not shown.
+        place = re.split("[/?#]", source.where_from.partition("://")[2])[0].rpartition("@")[2]
+        why = "it takes too long" if isinstance(error, TimeoutError) else "no connection"
+        raise DataError(
+            f"{source.scheme}: nobody answers at {place} ({why}); is the address right, and the "
+            "server up?"
+        ) from None
 
 
 def _there(where_from: str) -> bool:

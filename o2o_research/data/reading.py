@@ -21,7 +21,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from o2o_research.data import engines, sources
-from o2o_research.data.expressions import Reader
+from o2o_research.data.expressions import Reader, trimmed
 from o2o_research.data.files import files
 from o2o_research.data.layout import Layout
 from o2o_research.data.mappings import Source, fill_in, resolve
@@ -129,6 +129,7 @@ def read(
     return read_checked(source, table, lenient=lenient, timezone=timezone).rows
 
 
+@sources.room()
 def read_checked(
     source: str | Path, table: Table, *, lenient: bool = False, timezone: str = "Asia/Shanghai"
 ) -> Checked:
@@ -330,7 +331,9 @@ def _quick(
         for _, by, broken in _group_rules(rows, columns):
             if rows.group_by(by).agg(broken=broken)["broken"].any().to_pyarrow().as_py():
                 return None
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if sources.is_full(error):
+            raise
         return None
     return Checked(rows=rows.select(names), count=count["n"])
 
@@ -361,7 +364,9 @@ def _careful(
                 problems += found
             typed = _typed(con, raw, here, timezone, layout, part.header)
             problems += _broken(part.name, typed, list(_checks(typed, here)))
-        except duckdb.Error:
+        except duckdb.Error as error:
+            if sources.is_full(error):
+                raise
             problems.append(Problem(f"{part.name} is not a whole Parquet file; write it again"))
             continue
         if len(here) == len(columns):
@@ -414,7 +419,9 @@ def _typed(
     What an expression of the mapping could not read stands as ``fault_<column>``.
     """
     reader = Reader(
-        number=lambda text: text.try_cast("float64"), moment=lambda text: moment(text, timezone)
+        number=lambda text: text.try_cast("float64"),
+        moment=lambda text: moment(text, timezone),
+        trimmed=_trimmed,
     )
     needed = layout.needs(columns, header)
     cells = layout.cells(columns, header, lambda name: raw[sources.raw(needed.index(name))], reader)
@@ -424,6 +431,14 @@ def _typed(
     return con.create_view(
         ibis.util.gen_name("typed"), layer.mutate(**_values(layer, columns, reader, layout))
     )
+
+
+def _trimmed(text: Any) -> Any:
+    """``trimmed``, ten times as fast: DuckDB's own takes every text apart into its characters.
+
+    White space sorts before ``!``, so only what begins or ends before it can need trimming.
+    """
+    return ibis.ifelse((text < "!") | (text[-1] < "!"), trimmed(text), text)
 
 
 def _values(

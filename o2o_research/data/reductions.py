@@ -27,6 +27,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
+from o2o_research.data.sources import room
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
 
@@ -55,22 +56,30 @@ def visits(orders: ir.Table, *, end: str | dt.date | None = None) -> ir.Table:
         and ``acquisition``: what this visit would make of a customer who came by it, or the
         label of ``labelled`` orders.
     """
+    # The alphabet breaks ties: an engine that splits the work would break them by chance.
+    first = _["channel"].argmin(ibis.struct({"at": _["ordered_at"], "channel": _["channel"]}))
+    return _visits(_observed(orders, end), channel=first)
+
+
+def _observed(orders: ir.Table, end: str | dt.date | None) -> ir.Table:
+    """The orders up to the day ``end`` with their day, and whether they were a deal."""
     if end is not None:
         orders = orders.filter(orders["ordered_at"].date() <= ibis.date(str(_day(end))))
     channel = orders["channel"].fill_null("")
     deal = (orders["discount"] > 0) | (channel == "voucher")
-    days = orders.mutate(day=_["ordered_at"].date(), channel=channel, deal=deal).group_by(
-        "customer_id", "day"
-    )
-    # The alphabet breaks ties: an engine that splits the work would break them by chance.
-    first = _["channel"].argmin(ibis.struct({"at": _["ordered_at"], "channel": _["channel"]}))
+    return orders.mutate(day=_["ordered_at"].date(), channel=channel, deal=deal)
+
+
+def _visits(orders: ir.Table, **more: Any) -> ir.Table:
     if "acquisition" in orders.columns:
         acquisition = _["acquisition"].min()
     else:
         acquisition = ibis.cases(
             (_["deal"].any(), "deal"), (_["deal"].isnull().any(), "unknown"), else_="full_price"
         )
-    return days.agg(amount=exact_sum(_["amount"]), channel=first, acquisition=acquisition)
+    return orders.group_by("customer_id", "day").agg(
+        amount=exact_sum(_["amount"]), **more, acquisition=acquisition
+    )
 
 
 def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> pd.DataFrame:
@@ -112,18 +121,28 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
     >>> customer["acquisition"]
     'deal'
     """
-    first_visit = {name: _[name].argmin(_["day"]) for name in ("amount", "channel", "acquisition")}
     customers = (
-        visits(orders, end=end)
+        _visits(_observed(orders, end), first_at=_["ordered_at"].min())
         .group_by("customer_id")
         .agg(
             frequency=_.count() - 1,
             first_day=_["day"].min(),
             last_day=_["day"].max(),
+            first_at=_["first_at"].min(),
             spent=_["amount"].sum(),
-            **first_visit,
+            **{name: _[name].argmin(_["day"]) for name in ("amount", "acquisition")},
         )
     )
+    # Looked up for the first order alone: a text for every visit is most of what is held at once.
+    channels = (
+        orders.inner_join(
+            customers.select("customer_id", "first_at"),
+            ["customer_id", orders["ordered_at"] == customers["first_at"]],
+        )
+        .group_by("customer_id")
+        .agg(channel=_["channel"].fill_null("").min())
+    )
+    customers = customers.inner_join(channels, "customer_id")
     table = _frame(
         customers.select(
             "customer_id",
@@ -277,7 +296,7 @@ def ticket_by_visit(
             **_moments("ticket", row),
             **_moments("change", row),
         }
-        for row in sums.order_by("acquisition", "visit").to_pyarrow().to_pylist()
+        for row in _arrow(sums.order_by("acquisition", "visit")).to_pylist()
     ]
     if not rows:
         raise DataError(f"no orders up to {end or 'the end'}: nothing to count")
@@ -387,8 +406,13 @@ def _moments(name: str, row: dict[str, Any]) -> dict[str, float]:
         return {name: float(total / n), f"{name}_sd": spread}
 
 
+@room()
+def _arrow(table: ir.Table) -> Any:
+    return table.to_pyarrow()
+
+
 def _frame(table: ir.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pyarrow().to_pandas()
+    frame: pd.DataFrame = _arrow(table).to_pandas()
     return frame
 
 

@@ -11,9 +11,13 @@ import csv
 import glob
 import gzip
 import os
+import shutil
 import tempfile
+import uuid
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -305,15 +309,52 @@ def _decoded(stream: BinaryIO | gzip.GzipFile, encoding: str, name: str) -> Iter
         row += text.count("\n")
 
 
+# Where a log outgrows this, DuckDB goes on on disk; a process with 100 M lines keeps to 4 GiB.
+_MEMORY = 2 * 2**30
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
 def connect(timezone: str) -> Any:
-    """A DuckDB of our own in memory, whose wall clock is the shop's; it never downloads."""
+    """A DuckDB of our own in memory, whose wall clock is the shop's; it never downloads.
+
+    What it puts on disk lies in a folder of its own, which goes when the connection does.
+    """
+    # Made when it is wanted. DuckDB's default is a folder beside the analyst's notebook.
+    folder = os.path.join(tempfile.gettempdir(), f"o2o-duckdb-{uuid.uuid4().hex}")
     con = ibis.duckdb.connect(
         autoinstall_known_extensions=False,
         autoload_known_extensions=False,
-        # The default is a folder beside the analyst's notebook.
-        temp_directory=os.path.join(tempfile.gettempdir(), f"o2o-duckdb-{os.getpid()}"),
+        temp_directory=folder,
     )
+    weakref.finalize(con.con, shutil.rmtree, folder, ignore_errors=True)
     con.settings["TimeZone"] = timezone
-    # Beyond this DuckDB goes on on disk: a log of 100 M lines must not want a bigger machine.
-    con.settings["memory_limit"] = "3GiB"
+    # What DuckDB found for itself is less on a small machine.
+    found, size = con.settings["memory_limit"].split()
+    if float(found) * 1024 ** _SIZES.index(size) > _MEMORY:
+        con.settings["memory_limit"] = f"{_MEMORY} bytes"
     return con
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Says in one sentence where the disk has no room for what DuckDB puts there.
+
+    Raises
+    ------
+    DataError
+        In place of DuckDB's own error of that.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        if not is_full(error):
+            raise
+        raise DataError(
+            f"{tempfile.gettempdir()} has no room left for what does not fit in memory; make "
+            "some, or set TMPDIR to a folder on a larger disk"
+        ) from None
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Whether DuckDB gave up because the disk is full."""
+    return any(mark in str(error) for mark in ("max_temp_directory_size", "No space left"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,35 @@ def test_no_command_says_a_secret_and_no_log_does(
     assert left == status, said
     for hidden in ("Plan7ed", os.environ["O2O_TEST_PASSWORD"], os.environ["O2O_TEST_SOCKET"]):
         assert hidden not in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "${O2O_TEST_HOST}"])
+def test_a_database_that_does_not_answer_is_told_before_anything_runs(
+    host: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("O2O_TEST_WRONG", "Plan7ed-wrong")
+    monkeypatch.setenv("O2O_TEST_HOST", "127.0.0.1")
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        place = f"{host}:{taken.getsockname()[1]}"
+        mapping = tmp_path / "shop.yaml"
+        mapping.write_text(
+            f"source: postgresql://shop:${{O2O_TEST_WRONG}}@{place}/shop\ntable: orders\n"
+        )
+        out = tmp_path / "run"
+        arguments = ["o2o", "run", "restaurants", "--data", str(mapping), "--out", str(out)]
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+    said = capsys.readouterr().err
+    assert leaving.value.code == 2
+    assert f"postgresql: nobody answers at {place} (no connection)" in said
+    assert "Plan7ed" not in said
+    assert "$" not in host or "127.0.0.1" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.yaml"]
 
 
 def test_a_database_is_named_by_its_kind_and_never_reused(orders: Path) -> None:

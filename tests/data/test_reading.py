@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import gc
 import gzip
 import io
 import os
@@ -13,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2o_research.data import ORDERS, data_hash, read_orders, write_orders
+from o2o_research.data import ORDERS, data_hash, read_orders, reading, sources, write_orders
+from o2o_research.data.expressions import trimmed
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
 
@@ -557,6 +560,88 @@ def test_reading_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
     assert list((tmp_path / "scratch").iterdir()) == list((tmp_path / "here").iterdir()) == []
     log.unlink()  # what was read is held
     assert table.count().to_pyarrow().as_py() == 3
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A log that is more than DuckDB may hold in memory; temporary files go to ``scratch``."""
+    log = tmp_path / "orders.parquet"
+    row = ibis.range(0, 200_000).unnest().name("row").as_table()
+    row.select(
+        customer_id=ibis.literal("one of a long list of customers: ") + row["row"].cast("string"),
+        ordered_at=ibis.timestamp("2014-05-01 12:00:00"),
+        amount=row["row"].cast("float64"),
+        channel=ibis.literal("voucher"),
+        discount=ibis.literal(0.0),
+    ).to_parquet(str(log))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setattr("o2o_research.data.sources._MEMORY", 40 * 2**20)
+    return log
+
+
+def test_what_does_not_fit_in_memory_lies_in_a_folder_that_goes_with_the_orders(
+    large: Path,
+) -> None:
+    orders, others = read_orders(large), read_orders(large)
+    scratch = large.parent / "scratch"
+    assert len(list(scratch.iterdir())) == 2
+    del orders
+    gc.collect()
+    (left,) = scratch.iterdir()
+    assert any(left.iterdir())
+    assert others.count().to_pyarrow().as_py() == 200_000
+    others.get_backend().disconnect()
+    del others
+    gc.collect()
+    assert not list(scratch.iterdir())
+
+
+def test_a_disk_that_is_full_is_said_in_one_sentence(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sources.connect
+
+    def cramped(timezone: str) -> Any:
+        con = connect(timezone)
+        con.settings["max_temp_directory_size"] = "1MiB"
+        return con
+
+    monkeypatch.setattr(sources, "connect", cramped)
+    scratch = large.parent / "scratch"
+    assert refusal(large) == (
+        f"{scratch} has no room left for what does not fit in memory; make some, or set TMPDIR "
+        "to a folder on a larger disk"
+    )
+    gc.collect()
+    assert not list(scratch.iterdir())
+
+
+def test_a_machine_smaller_than_the_limit_keeps_what_duckdb_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sources.connect("Asia/Shanghai").settings["memory_limit"] == "2.0 GiB"
+    monkeypatch.setattr(sources, "_MEMORY", 2**60)
+    own = duckdb.connect().execute("SELECT current_setting('memory_limit')").fetchall()
+    assert [(sources.connect("Asia/Shanghai").settings["memory_limit"],)] == own
+
+
+# All that Ibis strips, all that Unicode calls space but Ibis does not strip, and neighbours.
+@given(
+    st.lists(
+        st.text(
+            st.sampled_from(" \t\n\r\v\f!\x00\x1f\x7f\x85\xa0\u0301\u0600\u2028\u3000\ufeff店a")
+        ),
+        min_size=1,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_the_fast_trim_is_the_trim_of_every_text(texts: list[str]) -> None:
+    cells = ibis.memtable(pa.table({"text": pa.array(texts, pa.string())}))
+    both = cells.select(fast=reading._trimmed(cells.text), plain=trimmed(cells.text))
+    found = both.to_pyarrow().to_pylist()
+    assert all(row["fast"] == row["plain"] for row in found)
+    assert [row["plain"] for row in found] == [t.strip(" \t\n\r\v\f") or None for t in texts]
 
 
 def test_the_hash_is_of_the_contents_alone(tmp_path: Path) -> None:
