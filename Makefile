@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The same bytes on every machine: no hash seed, no threads in the linear algebra.
 export PYTHONHASHSEED := 0
+# Without byte code every process compiles every library again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
