@@ -222,14 +222,16 @@ def maximise_concave(
     *,
     tolerance: float = 1e-8,
     negligible: float = 1e-12,
-    max_steps: int = 1000,
+    max_steps: int = 200,
     what: str = "concave program",
 ) -> Concave:
     """Maximise ``gain`` x subject to c(x) >= 0, c concave and smooth; a goal that bends is a row.
 
-    Newton's method on t gain x + sum of log c(x), from centre to centre as t grows (the
-    barrier method, Boyd & Vandenberghe 2004, section 11.3). At a centre 1 / (t c) are
-    multipliers, and no feasible point is better by more than the number of rows over t.
+    A primal-dual interior-point method (Boyd & Vandenberghe 2004, section 11.7): Newton's
+    method on the conditions of the optimum, slack times multiplier held at a tenth of what
+    it was. A slack of its own for each row, equal to c(x) only in the end, lets x cut the
+    corner where c bends. For multipliers that balance the gains, no feasible point is better
+    by more than multipliers times c(x): the gap that is answered.
 
     Parameters
     ----------
@@ -263,39 +265,43 @@ def maximise_concave(
     (2.236068, [1.118034])
     """
     worth, x = np.asarray(gain, float), np.asarray(start, float)
-    slack, rows = room(x)
-    if not np.all(slack > 0):
-        raise NotConverged(f"{what}: the start has no room: {slack.min():g} in the tightest row")
-    pace = slack.size / max(float(np.abs(worth * x).sum()), 1e-300)
+    left, rows = room(x)
+    if not np.all(left > 0):
+        raise NotConverged(f"{what}: the start has no room: {left.min():g} in the tightest row")
+    slack, gap = left, max(float(np.abs(worth * x).sum()), 1e-300)
+    weight = gap / left.size / slack
     for _ in range(max_steps):
-        uphill = pace * worth + rows.T @ (1.0 / slack)
-        bend = (rows / slack[:, np.newaxis]).T @ (rows / slack[:, np.newaxis])
-        bend -= curvature(x, 1.0 / slack)
+        ratio = weight / slack
+        bend = (rows * ratio[:, np.newaxis]).T @ rows - curvature(x, weight)
         stiff = np.sqrt(np.diag(bend))
+        # What could still be gained by balancing the multipliers, to first order.
+        unbalanced = float(np.sum(((worth + rows.T @ weight) / stiff) ** 2))
+        enough = max(tolerance * float(np.abs(worth * x).sum()), negligible)
+        gap = float(weight @ left)
+        if np.all(left > 0) and gap <= enough and unbalanced <= 1e-6 * enough:
+            return Concave(x, float(worth @ x), weight, gap)
+        aim = max(0.1 * float(slack @ weight), 0.3 * enough) / slack.size / slack
+        uphill = (worth + rows.T @ (aim - ratio * (left - slack))) / stiff
         system = bend / np.outer(stiff, stiff) + 1e-14 * np.eye(x.size)
-        step = np.linalg.solve(system, uphill / stiff) / stiff
-        climb, length = float(uphill @ step), 1.0
-        if not np.isfinite(climb):
+        if not (np.isfinite(system).all() and np.isfinite(uphill).all()):
             break
-        while length * climb > 1e-9:
-            trial, trial_rows = room(x + length * step)
-            if np.all(trial > 0):
-                gained = pace * length * float(worth @ step) + float(np.log(trial / slack).sum())
-                if gained >= 0.1 * length * climb:
-                    x, slack, rows = x + length * step, trial, trial_rows
-                    break
+        step = np.linalg.solve(system, uphill) / stiff
+        slack_step = rows @ step + left - slack
+        weight_step = aim - weight - ratio * slack_step
+        length = _inside(slack, slack_step)
+        trial, trial_rows = room(x + length * step)
+        while not np.isfinite(trial).all() and length > 1e-12:
             length /= 2.0
-        else:
-            # A centre, as far as rounding lets one be seen.
-            if climb > 1e-3:
-                break
-            enough = max(tolerance * float(np.abs(worth * x).sum()), negligible)
-            if slack.size / pace <= enough:
-                # Near a centre the Newton step makes the multipliers' balance exact.
-                multipliers = (1.0 - rows @ step / slack) / (pace * slack)
-                return Concave(x, float(worth @ x), multipliers, slack.size / pace)
-            pace *= 20.0
-    raise NotConverged(f"{what}: no centre found, a gap of {slack.size / pace:g} is left")
+            trial, trial_rows = room(x + length * step)
+        x, left, rows = x + length * step, trial, trial_rows
+        slack = slack + length * slack_step
+        weight = weight + _inside(weight, weight_step) * weight_step
+    raise NotConverged(f"{what}: no optimum found, a gap of {gap:g} is left")
+
+
+def _inside(values: Array, step: Array) -> float:
+    """How much of ``step``, at most all of it, leaves every value above 0."""
+    return min(1.0, 0.99 / max(float(np.max(-step / values)), 1e-300))
 
 
 def root(f: Callable[[float], float], low: float, high: float, *, what: str = "root") -> float:
@@ -340,6 +346,47 @@ def maximise_scalar(
     if not result.success:
         raise NotConverged(f"{what}: {result.message}")
     return float(result.x) if -result.fun > values[best] else float(grid[best])
+
+
+def maximise_each(
+    f: Callable[[Array], Array],
+    low: float,
+    high: float,
+    shape: tuple[int, ...],
+    *,
+    points: int = 257,
+    what: str = "maximise",
+) -> Array:
+    """``maximise_scalar`` for many curves at once: the argmax of each, of the given shape.
+
+    Parameters
+    ----------
+    f : callable
+        x of shape (n, *shape), or (n, 1, ...) on the grid -> each curve's value at its own x,
+        shape (n, *shape). Refined by golden sections between the grid's neighbours.
+    """
+    grid = np.linspace(low, high, points)
+    values = np.broadcast_to(
+        np.asarray(f(grid.reshape(-1, *[1] * len(shape))), float), (points, *shape)
+    )
+    if not np.isfinite(values).any(axis=0).all():
+        raise NotConverged(f"{what}: an objective is finite nowhere on [{low:g}, {high:g}]")
+    best = np.nanargmax(values, axis=0)
+    left, right = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, points - 1)]
+    while np.max(right - left, initial=0.0) > 1e-10 * max(1.0, abs(low), abs(high)):
+        inner = (
+            left
+            + (right - left) * np.stack([1.0 - _GOLDEN, _GOLDEN])[:, *[np.newaxis] * len(shape)]
+        )
+        at_inner = np.asarray(f(inner), float)
+        falls = at_inner[0] > at_inner[1]
+        left, right = np.where(falls, left, inner[0]), np.where(falls, inner[1], right)
+    middle = (left + right) / 2.0
+    better = np.asarray(f(middle[np.newaxis]), float)[0] > np.nanmax(values, axis=0)
+    return np.asarray(np.where(better, middle, grid[best]))
+
+
+_GOLDEN = (5.0**0.5 - 1.0) / 2.0
 
 
 def hessian(gradient: Callable[[Array], Array], at: Array, step: float = 1e-5) -> Array:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import sparse, special
 
 from o2o_research.domain import require
 from o2o_research.models.numerics import Array, linear_program
@@ -886,27 +886,41 @@ class Delivery:
             self.kept_share,
         )
 
-    def _cover(self, required: Counts) -> tuple[Counts, float]:
-        """Shifts, as in ``Roster``, that cover ``required`` at least cost, and that cost.
-
-        Each shift covers contiguous periods: an interval matrix is totally unimodular, so
-        the corner that the linear program finds is the integer program's optimum.
-        """
+    @cached_property
+    def _shifts(self) -> tuple[Counts, Array, Array]:
+        """Every shift there could be: first period and length, whom it covers, what it costs."""
+        periods = len(self.profile)
         lengths = [round(length / self.period) for length in self.shift_lengths]
-        kinds = np.array([(first, n) for n in lengths for first in range(required.size - n + 1)])
-        periods = np.arange(required.size)[:, np.newaxis]
-        covers = (kinds[:, 0] <= periods) & (periods < kinds.sum(axis=1))
-        pay = self.wage_rate * self.period * kinds[:, 1] + self.shift_cost
-        solution = linear_program(pay, (-covers.astype(float), -required), what="shifts")
-        hired = np.rint(solution.x).astype(np.int64)
-        return np.column_stack([kinds, hired])[hired > 0], float(pay @ hired)
+        kinds = np.array([(first, n) for n in lengths for first in range(periods - n + 1)])
+        at = np.arange(periods)[:, np.newaxis]
+        covers = (kinds[:, 0] <= at) & (at < kinds.sum(axis=1))
+        return (
+            kinds,
+            covers.astype(float),
+            self.wage_rate * self.period * kinds[:, 1] + self.shift_cost,
+        )
+
+    def _cover(self, required: Counts) -> tuple[Counts, Array]:
+        """Hired for each shift on each day, to cover it at least cost, and that cost.
+
+        Shapes (days, periods) to (days, kinds) and (days,); one program for all days, which
+        share nothing. Each shift covers contiguous periods: an interval matrix is totally
+        unimodular, so the corner that the linear program finds is the integer program's optimum.
+        """
+        kinds, covers, pay = self._shifts
+        days = len(required)
+        matrix = sparse.block_diag([-covers] * days, format="csc")
+        solution = linear_program(np.tile(pay, days), (matrix, -required.ravel()), what="shifts")
+        hired = np.rint(solution.x).astype(np.int64).reshape(days, len(kinds))
+        return hired, hired @ pay
 
     def roster(self, orders: float) -> Roster:
         """The cheapest day of couriers for ``orders`` a day (> 0)."""
         if not 0 < orders < np.inf:
             raise ValueError(f"orders={orders} must lie in (0, inf)")
         required = self.required(orders)
-        shifts, pay = self._cover(required)
+        (hired,), (pay,) = self._cover(required[np.newaxis])
+        shifts = np.column_stack([self._shifts[0], hired])[hired > 0]
         on_duty = np.zeros_like(required)
         for first, periods, couriers in shifts:
             on_duty[first : first + periods] += couriers
@@ -920,7 +934,7 @@ class Delivery:
             on_duty=on_duty,
             kept_share=kept,
             shifts=shifts,
-            cost=pay + self.daily_cost,
+            cost=float(pay) + self.daily_cost,
             day_kept_share=float(kept @ np.asarray(self.profile)),
         )
 
@@ -933,7 +947,7 @@ class Delivery:
         if not np.all((day > 0) & np.isfinite(day)):
             raise ValueError(f"orders={orders} must lie in (0, inf)")
         needs, which = np.unique(self.required(day.ravel()), axis=0, return_inverse=True)
-        pay = np.array([self._cover(need)[1] for need in needs])
+        _, pay = self._cover(needs)
         return np.asarray((pay[which.reshape(day.shape)] + self.daily_cost) / day)
 
 

@@ -19,7 +19,7 @@ from scipy import special, stats
 
 from o2o_research.domain import require
 from o2o_research.models.channels import smallest_share
-from o2o_research.models.numerics import Array, maximise_scalar
+from o2o_research.models.numerics import Array, maximise_each
 
 
 def discounted_visits(retention_share: float | Array, patience: float | Array) -> float | Array:
@@ -337,23 +337,14 @@ class Campaign:
 
     @property
     def best_depth(self) -> float | Array:
-        """The most profitable depth; exactly 0 where every discount loses.
+        """The most profitable depth of each draw; exactly 0 where every discount loses."""
+        market = [value for name, value in vars(self).items() if name != "voucher"]
+        shape = np.broadcast_shapes(*(np.shape(v) for v in [*market, *vars(self.voucher).values()]))
 
-        Shaped as the parameters: one search for each draw.
-        """
-        market = {name: value for name, value in vars(self).items() if name != "voucher"}
-        money = vars(self.voucher)
-        draws = np.broadcast_arrays(*market.values(), *money.values())
-        best = np.empty(draws[0].shape)
-        for index in np.ndindex(best.shape):
-            values = dict(zip([*market, *money], (float(d[index]) for d in draws), strict=True))
-            voucher = Voucher(**{name: values.pop(name) for name in money})
-            one = Campaign(voucher=voucher, **values)
-            best[index] = maximise_scalar(one._curve, 0.0, 1.0, what="best voucher depth")
-        return best[()]
+        def curve(depth: Array) -> Array:
+            return np.asarray(self.profit(depth))
 
-    def _curve(self, depth: Array) -> Array:
-        return np.asarray(self.profit(depth))
+        return maximise_each(curve, 0.0, 1.0, shape, what="best voucher depth")[()]
 
     def repeats(
         self, depth: float | Array, times: int, renewal_share: float | Array = 0.0

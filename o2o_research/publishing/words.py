@@ -162,7 +162,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "moves count": ("{0} 个", "{0}"),
     "facts": ("文章所载事实", "What the article reports"),
     "fact": ("事实", "Fact"),
-    "figure": ("数值", "Figure"),
+    "used as": ("用作参数", "Used as"),
     "cited in": ("引用于", "cited in"),
     "section": ("报告章节", "report section"),
     "result": ("结果", "result"),

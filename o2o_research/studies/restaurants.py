@@ -126,6 +126,11 @@ class Guests:
         visits = self.visits.discounted_purchases(weeks, 1 / weekly_discount - 1)
         return np.asarray(margin_share * self.spend * visits)
 
+    def value_path(self, margin_share: Any, weeks: Array, weekly_discount: float) -> Array:
+        """``value`` within each of ``weeks``, which increase. Shape (len(weeks), draws + 1)."""
+        visits = self.visits.discounted_path(weeks, 1 / weekly_discount - 1)
+        return np.asarray(margin_share * self.spend * visits)
+
 
 def assumed_guests(p: Any) -> dict[str, Guests]:
     """Both groups as the parameters state them: return shares within a year fix the rates.
@@ -291,9 +296,10 @@ def courier_cost_at(p: Any, orders: Any, costs: Array, volumes: ArrayLike) -> Ar
     wanted = np.broadcast_to(np.asarray(orders, float), np.shape(p.ticket))
     column = np.arange(wanted.size) % (costs.shape[1] - 1) + 1
     column[0] = 0
-    return np.array(
-        [np.interp(each, volume, costs[:, c]) for each, c in zip(wanted, column, strict=True)]
-    )
+    answer = np.empty(wanted.shape)
+    for c in np.unique(column):
+        answer[column == c] = np.interp(wanted[column == c], volume, costs[:, c])
+    return answer
 
 
 class Saving(NamedTuple):

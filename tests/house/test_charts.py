@@ -5,9 +5,11 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pytest
 import vl_convert
+from jsonschema import ValidationError
 
 from o2o_research import figures
 from o2o_research.charts import (
@@ -40,6 +42,18 @@ FIGURES: dict[str, Figure] = {
     "scatter": scatter(("ticket", X[:3]), ("order_contribution", [1.0, 2.0, 3.0]),
                        ["dine_in", "platform_delivery", "direct_delivery"], line=True, at=(40, 2)),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_one_that_vega_lite_knows(name: str) -> None:
+    alt.Chart.from_dict(FIGURES[name].spec, validate=True)
+
+
+def test_a_figure_that_vega_lite_does_not_know_is_found() -> None:
+    spec = json.loads(json.dumps(FIGURES["curve"].spec))
+    spec["layer"][0]["mark"] = {"type": "swoosh"}
+    with pytest.raises(ValidationError):
+        alt.Chart.from_dict(spec, validate=True)
 
 
 def luminance(colour: str) -> float:

@@ -229,6 +229,23 @@ def test_discounted_purchases_are_the_integral_of_the_discounted_rate(
     assert found == pytest.approx(law.alive(x, t_x, T) * whole, rel=1e-9)
 
 
+def test_a_path_of_discounted_purchases_is_what_each_end_gives_by_itself() -> None:
+    law = BGNBD(
+        r=np.array([0.243, 0.5, 2.0]), alpha=np.array([4.414, 10, 1]),
+        a=np.array([0.793, 1.0, 1.5]), b=np.array([2.426, 1, 3]),
+    )  # fmt: skip
+    for ends in ([13.0, 26, 39, 156], [0.01, 5000.0], [0.0, 520.0]):
+        for rate in (0.0, 0.0018, 0.05):
+            whole = law.discounted_purchases(np.array(ends)[:, np.newaxis], rate)
+            np.testing.assert_allclose(
+                law.discounted_path(ends, rate), whole, rtol=1e-7, atol=1e-15
+            )
+    one = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426)
+    assert one.discounted_path([52.0], 0.01) == pytest.approx([one.discounted_purchases(52, 0.01)])
+    with pytest.raises(ValueError, match="one row, >= 0 and increasing"):
+        one.discounted_path([52.0, 26.0], 0.01)
+
+
 def test_without_discounting_discounted_purchases_are_expected_purchases() -> None:
     law = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426)
     assert law.discounted_purchases(104, 0) == pytest.approx(law.expected_purchases(104))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import altair as alt
 import nbformat
 import pytest
 
@@ -52,6 +53,16 @@ def test_no_built_figure_tells_series_apart_by_colour_alone(case: str, root: Pat
     charts = [found for _, kind, found in narrative.bundles(notebook) if kind == narrative.CHART]
     assert charts
     assert {c["name"]: flaws for c in charts if (flaws := told_by_colour_alone(c["spec"]))} == {}
+
+
+@pytest.mark.parametrize("case", cases.case_names())
+def test_every_built_figure_is_one_that_vega_lite_knows(case: str, root: Path) -> None:
+    path = root / "reports" / case / f"{case}.ipynb"
+    if not path.is_file():
+        pytest.skip(f"the {case} report is not built: make report")
+    for _, kind, found in narrative.bundles(nbformat.read(path, as_version=4)):  # type: ignore[no-untyped-call]
+        if kind == narrative.CHART:
+            alt.Chart.from_dict(found["spec"], validate=True)
 
 
 @pytest.mark.parametrize("case", cases.case_names())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 
 from o2o_research import cases
-from o2o_research.terms import LANGUAGES
+from o2o_research.evidence import evidence
+from o2o_research.terms import LANGUAGES, Language, term
 
 from .browser import Browser
 
@@ -286,3 +289,21 @@ def test_every_number_of_a_report_leads_to_its_row_and_on_to_what_made_it(
                 page, _, anchor = row.partition("#")
                 assert page == f"numbers-{name}.{language}.html"
                 assert f'id="{anchor}"' in made
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_fact_names_the_parameters_that_take_it_and_their_values(
+    site: Path, language: Language
+) -> None:
+    page = (site / f"evidence.{language}.html").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<tr id="(e-[^"]+)">(.*?)</tr>', page, re.S))
+    taken = 0
+    for case in cases.case_names():
+        values = cases.case(case).defaults
+        for name, origin in evidence(case).origins.items():
+            if origin.kind == "reported":
+                row = re.sub("<[^>]+>", "", rows[f"e-{case}-{origin.source}"])
+                shown = f"{term(name).name(language)} {term(name).format(values[name], language)}"
+                assert html.escape(shown) in row
+                taken += 1
+    assert taken > 10

@@ -222,10 +222,13 @@ def evidence(volumes: Sequence[Volume], language: Language) -> str:
         ]
         if about.facts:
             rows = [
-                ({"id": f"e-{volume.case}-{key}"}, [fact.text[language], _plain(fact.value)])
+                (
+                    {"id": f"e-{volume.case}-{key}"},
+                    [fact.text[language], _uses(volume, key, language)],
+                )
                 for key, fact in about.facts.items()
             ]
-            head = [word("fact", language), word("figure", language)]
+            head = [word("fact", language), word("used as", language)]
             body.append(table(head, rows, f"{about.article[language]}: {word('facts', language)}"))
     body.append(tag("h2", word("sources", language), id="sources"))
     entries = []
@@ -247,6 +250,24 @@ def evidence(volumes: Sequence[Volume], language: Language) -> str:
         )
     body.append(tag("ul", *entries, class_="sources"))
     return page("evidence", language, word("page evidence", language), *body)
+
+
+def _uses(volume: Volume, fact: str, language: Language) -> Markup:
+    """The parameters that take a fact for their value, each with the value as it is used."""
+    uses = [
+        joined(
+            [
+                link(
+                    term(name).name(language), f"parameters.{language}.html#p-{volume.case}-{name}"
+                ),
+                " ",
+                html(term(name).format(volume.record.parameters[name], language)),
+            ]
+        )
+        for name, origin in volume.about.origins.items()
+        if origin.kind == "reported" and origin.source == fact
+    ]
+    return joined(uses, word("comma", language)) if uses else html("—")
 
 
 def downloads(volumes: Sequence[Volume], language: Language) -> str:
@@ -602,12 +623,6 @@ def _moved(volume: Volume, moved: Sequence[str], language: Language) -> object:
     return joined(
         [word("moves count", language, len(moved)), tag("span", names, more, class_="note")]
     )
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "—"
-    return f"{value:,.12g}" if isinstance(value, int | float) else str(value)
 
 
 def _foreign(line: str, language: Language) -> Markup:
