@@ -10,6 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# A file a process, in the order of tests/conftest.py; three on two cores, for tests also wait.
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
+
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is wanted: make PYTHON=python3.11 …"; exit 2; }
@@ -31,7 +34,7 @@ check: .venv/installed ## Format, lint, types and static tests, in seconds
 	$(BIN)/pytest -q tests/static
 
 test: .venv/installed report check ## Everything: install, report, checks, all tests
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q $(TOGETHER) --ignore=tests/static
 
 bench: .venv/installed ## Speed against the named peers
 	for bench in benchmarks/*.py; do $(BIN)/python $$bench; done

@@ -8,22 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from o2o_research import cases
-from o2o_research.terms import LANGUAGES
-
 from .browser import Browser
+from .conftest import PAGES
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # What a colour scheme, and what a narrow window, can change.
 COLOURS = ["color-contrast", "link-in-text-block"]
 ROOM = ["scrollable-region-focusable", "target-size"]
-STEMS = [
-    *("index", "claims", "evidence", "downloads", "parameters", "search"),
-    *cases.case_names(),
-    *(f"numbers-{name}" for name in cases.case_names()),
-]
-PAGES = ["index.html", *(f"{stem}.{lang}.html" for stem in STEMS for lang in LANGUAGES)]
 
 # What axe-core measures for minutes is thousands of rows that are alike. Two elements are of one
 # kind if name, attributes and the kinds of what they hold agree; what is written may differ, but
@@ -60,9 +52,12 @@ UNSOUND = """(() => {
   return [...new Set([...twice, ...lost])];
 })()"""
 
-pytestmark = pytest.mark.skipif(
-    not AXE.is_file(), reason="no axe-core: npm ci --ignore-scripts in tests/publishing"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not AXE.is_file(), reason="no axe-core: npm ci --ignore-scripts in tests/publishing"
+    ),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -93,10 +88,6 @@ def everywhere(browser: Browser) -> dict[str, list[str]]:
     browser.size(360, 800)
     found["narrow"] = violations(browser, "rule", ROOM)
     return {where: said[:3] for where, said in found.items() if said}
-
-
-def test_every_page_of_the_site_is_looked_at(pages: list[Path]) -> None:
-    assert sorted(page.name for page in pages) == sorted(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -150,9 +141,7 @@ def test_a_flaw_far_down_among_rows_that_are_alike_is_found(
         ("0", 0),
     ],
 )  # fmt: skip
-def test_ids_are_checked_before_rows_go(
-    browser: Browser, site: Path, flaw: str, said: int
-) -> None:
+def test_ids_are_checked_before_rows_go(browser: Browser, site: Path, flaw: str, said: int) -> None:
     browser.read(site / "parameters.en.html")
     browser.run(flaw)
     assert len(browser.run(UNSOUND)) == said
