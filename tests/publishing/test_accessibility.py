@@ -87,7 +87,7 @@ def everywhere(browser: Browser) -> dict[str, list[str]]:
     browser.scheme("light")
     browser.size(360, 800)
     found["narrow"] = violations(browser, "rule", ROOM)
-    return {where: said[:3] for where, said in found.items() if said}
+    return {where: said[:3] for where, said in found.items()}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -96,7 +96,7 @@ def test_no_page_violates_wcag_light_dark_or_narrow(
 ) -> None:
     browser.read(site / page)
     assert browser.run(UNSOUND) == []
-    assert everywhere(browser) == {}
+    assert everywhere(browser) == {"light": [], "dark": [], "narrow": []}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_planted_flaw_is_found(browser: Browser, site: Path, flaw: str, rule: 
 @pytest.mark.parametrize(
     ("flaw", "rule"),
     [
-        ("row.cells[1].style.color = '#ccc'", "color-contrast"),
+        ("row.cells[2].style.color = '#ccc'", "color-contrast"),
         ("row.cells[0].insertAdjacentHTML('beforeend', '<a href=\"#main\"></a>')", "link-name"),
         ("row.querySelector('a').setAttribute('aria-hiden', 'true')", "aria-valid-attr"),
         ("row.cells[1].innerHTML = '<img src=\"data:,\">'", "image-alt"),
