@@ -26,7 +26,7 @@ install: .venv/installed ## Install everything into .venv
 report: .venv/installed ## Build every report, zh and en, HTML and PDF
 	$(BIN)/o2o report
 
-check: .venv/installed ## Format, lint, types and static tests, in seconds
+check: .venv/installed ## Format, lint, types and static tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
