@@ -4,9 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The same bytes on every machine: no hash seed, no threads in the linear algebra.
 export PYTHONHASHSEED := 0
+# Without byte code every process compiles every library again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# A file a process, in the order of tests/conftest.py; three on two cores, for tests also wait.
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -21,7 +26,7 @@ install: .venv/installed ## Install everything into .venv
 report: .venv/installed ## Build every report, zh and en, HTML and PDF
 	$(BIN)/o2o report
 
-check: .venv/installed ## Format, lint, types and static tests, in seconds
+check: .venv/installed ## Format, lint, types and static tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -29,7 +34,7 @@ check: .venv/installed ## Format, lint, types and static tests, in seconds
 	$(BIN)/pytest -q tests/static
 
 test: .venv/installed report check ## Everything: install, report, checks, all tests
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q $(TOGETHER) --ignore=tests/static
 
 bench: .venv/installed ## Speed against the named peers
 	for bench in benchmarks/*.py; do $(BIN)/python $$bench; done

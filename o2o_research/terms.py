@@ -155,7 +155,8 @@ class Term:
 @cache
 def _registry() -> dict[str, Term]:
     text = (files("o2o_research") / "terms.yaml").read_text(encoding="utf-8")
-    raw = yaml.safe_load(text)
+    # Our own file: the quicker loader, which a hostile text could crash.
+    raw = yaml.load(text, Loader=yaml.CSafeLoader)
     units = {key: Unit(**value) for key, value in raw.pop("units").items()}
     terms = {}
     for key, entry in raw.items():

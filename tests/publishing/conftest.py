@@ -19,6 +19,10 @@ from o2o_research.terms import LANGUAGES
 from .browser import CHROMIUM, Browser
 from .handmade import CASE, whole
 
+STEMS = ("index", "claims", "evidence", "downloads", "parameters", "search")
+CASES = [stem for name in cases.case_names() for stem in (name, f"numbers-{name}")]
+PAGES = ["index.html", *(f"{stem}.{lang}.html" for stem in (*STEMS, *CASES) for lang in LANGUAGES)]
+
 
 @pytest.fixture(scope="session")
 def notebook() -> Any:
@@ -47,11 +51,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 assert not isinstance(made, Exception), made
             sites.build(out=out)
     return out
-
-
-@pytest.fixture(scope="session")
-def pages(site: Path) -> list[Path]:
-    return sorted(site.glob("*.html"))
 
 
 @pytest.fixture(scope="module")

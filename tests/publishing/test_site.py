@@ -16,6 +16,7 @@ from o2o_research.evidence import evidence
 from o2o_research.terms import LANGUAGES, Language, term
 
 from .browser import Browser
+from .conftest import PAGES
 
 WIDTHS = (360, 768, 1440)
 # The text width of A4 with the margins of the print style, in CSS pixels.
@@ -38,6 +39,26 @@ SETTLED = (
     "[...document.querySelectorAll('.scroll, .plot, pre, math[display=block]')]"
     ".every(one => one.hasAttribute('tabindex') == one.scrollWidth > one.clientWidth)"
 )
+
+# What of a page is cut, too small or idle on paper.
+PRINTED = """(() => {
+  const wide = [...document.querySelectorAll(".scroll, .plot, pre, math[display=block]")]
+    .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 120));
+  const small = [...document.querySelectorAll(".plot svg")].filter(svg => {
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    return [...svg.querySelectorAll("text")].some(words => 0.75 * scale * parseFloat(getComputedStyle(words).fontSize) < 6);
+  }).map(svg => svg.closest("figure").id);
+  const bars = [...document.querySelectorAll(".bar, .filters, .count, .skip")].filter(one => one.getClientRects().length).length;
+  return {wide, small, bars, page: document.scrollingElement.scrollWidth <= innerWidth};
+})()"""
+# Nothing reaches past the window's edge but what scrolls in its own frame.
+PAST = """(() => {
+  const out = [...document.querySelectorAll("main *, nav *, header *")]
+    .filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".scroll, .plot, math, pre, .skip"));
+  return [document.scrollingElement.scrollWidth <= innerWidth, out.slice(0, 3).map(one => one.outerHTML.slice(0, 100))];
+})()"""
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -65,18 +86,26 @@ def tab_to(browser: Browser, key: str, value: object) -> Any:
 # ── every page ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_page_opens_from_its_file_without_network_or_complaint(
-    browser: Browser, pages: list[Path]
+def test_the_site_is_these_pages(site: Path) -> None:
+    assert sorted(page.name for page in site.glob("*.html")) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_from_its_file_alone_and_fits_paper_and_every_window(
+    browser: Browser, site: Path, page: str
 ) -> None:
-    assert len(pages) == 2 * (6 + 2 * len(cases.case_names())) + 1
     browser.asked.clear()
     browser.complaints.clear()
-    for page in pages:
-        browser.read(page)
-    assert {url for url in browser.asked if not url.startswith("data:")} == {
-        page.as_uri() for page in pages
-    }
-    assert browser.complaints == []
+    browser.size(PAPER, 1000)
+    browser.read(site / page)
+    asked = {url for url in browser.asked if not url.startswith("data:")}
+    assert (asked, browser.complaints) == ({(site / page).as_uri()}, [])
+    browser.paper()
+    assert browser.run(PRINTED) == {"wide": [], "small": [], "bars": 0, "page": True}
+    browser.screen()
+    for width in WIDTHS:
+        browser.size(width, 900)
+        assert (width, browser.run(PAST)) == (width, [True, []])
 
 
 def test_every_chart_of_every_report_is_drawn_live_without_complaint(
@@ -90,51 +119,6 @@ def test_every_chart_of_every_report_is_drawn_live_without_complaint(
             browser.run(f"{plot}.scrollIntoView()")
             browser.wait(f"{plot}.querySelector('.vega-embed svg.marks')")
     assert browser.complaints == []
-
-
-def test_no_page_is_wider_than_its_window(browser: Browser, pages: list[Path]) -> None:
-    wide = {}
-    for page in pages:
-        browser.read(page)
-        for width in WIDTHS:
-            browser.size(width, 900)
-            # Nothing reaches past the edge but what scrolls in its own frame.
-            past = browser.run(
-                "(() => { const out = [...document.querySelectorAll('main *, nav *, header *')]"
-                ".filter(one => one.getBoundingClientRect().right > innerWidth + 1"
-                " && !one.closest('.scroll, .plot, math, pre, .skip')); "
-                "return [document.scrollingElement.scrollWidth <= innerWidth,"
-                " out.slice(0, 3).map(one => one.outerHTML.slice(0, 100))]; })()"
-            )
-            if past != [True, []]:
-                wide[page.name, width] = past
-    assert wide == {}
-
-
-def test_on_paper_nothing_is_cut_and_charts_can_be_read(
-    browser: Browser, pages: list[Path]
-) -> None:
-    browser.size(PAPER, 1000)
-    flaws = {}
-    for page in pages:
-        browser.read(page)
-        browser.paper()
-        found = browser.run(
-            """(() => {
-              const wide = [...document.querySelectorAll(".scroll, .plot, pre, math[display=block]")]
-                .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 120));
-              const small = [...document.querySelectorAll(".plot svg")].filter(svg => {
-                const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-                return [...svg.querySelectorAll("text")].some(words => 0.75 * scale * parseFloat(getComputedStyle(words).fontSize) < 6);
-              }).map(svg => svg.closest("figure").id);
-              const bars = [...document.querySelectorAll(".bar, .filters, .count, .skip")].filter(one => one.getClientRects().length).length;
-              return {wide, small, bars, page: document.scrollingElement.scrollWidth <= innerWidth};
-            })()"""
-        )
-        if found != {"wide": [], "small": [], "bars": 0, "page": True}:
-            flaws[page.name] = found
-        browser.screen()
-    assert flaws == {}
 
 
 # ── by keyboard alone ─────────────────────────────────────────────────────────────────────────
