@@ -155,8 +155,8 @@ class Term:
 @cache
 def _registry() -> dict[str, Term]:
     text = (files("o2o_research") / "terms.yaml").read_text(encoding="utf-8")
-    # Our own file: the quicker loader, which a hostile text could crash.
-    raw = yaml.load(text, Loader=yaml.CSafeLoader)
+    # Our own file: the quicker loader where PyYAML has it, which a hostile text could crash.
+    raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     units = {key: Unit(**value) for key, value in raw.pop("units").items()}
     terms = {}
     for key, entry in raw.items():
