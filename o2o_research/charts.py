@@ -108,7 +108,7 @@ def curve(
             .encode(
                 x=x_axis,
                 y=alt.Y("low:Q", title=f"term:{y_key}"),
-                y2="high:Q",
+                y2=alt.Y2("high:Q"),
                 # Not color, so that the legend shows the lines and their dashes.
                 fill=alt.Fill("series:N", scale=colours, legend=None),
             )
@@ -198,10 +198,12 @@ def compare(
                 alt.Tooltip("shown:N", title=f"name:{axis}"),
             ],
         ),
-        base.mark_rule(strokeWidth=1.5, color=INK).encode(x="low:Q", x2="high:Q", y=y_axis),
+        base.mark_rule(strokeWidth=1.5, color=INK).encode(
+            x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y_axis
+        ),
         base.mark_text(align="left", dx=6, fontSize=12)
         .transform_calculate(edge="max(datum.high, datum.y, 0)")
-        .encode(x="edge:Q", y=y_axis, text="shown:N"),
+        .encode(x=alt.X("edge:Q"), y=y_axis, text=alt.Text("shown:N")),
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
     ]
     if level is not None:
@@ -255,14 +257,14 @@ def decision_map(
                 axis=_axis(x[0]),
                 scale=alt.Scale(domain=[xs.min(), xs.max()], nice=False),
             ),
-            x2="x2:Q",
+            x2=alt.X2("x2:Q"),
             y=alt.Y(
                 "y:Q",
                 title=f"term:{y[0]}",
                 axis=_axis(y[0]),
                 scale=alt.Scale(domain=[ys.min(), ys.max()], nice=False),
             ),
-            y2="y2:Q",
+            y2=alt.Y2("y2:Q"),
             color=alt.Color(
                 "z:Q",
                 title=f"term:{z[0]}",
@@ -293,7 +295,7 @@ def decision_map(
         layers.append(
             alt.Chart(border)
             .mark_line(color=INK, strokeWidth=2, clip=True)
-            .encode(x="x:Q", y="y:Q", order="x:Q")
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), order=alt.Order("x:Q"))
         )
     # The sides have signs, for those who see no colour, and for grey paper.
     signs = pd.DataFrame(_signs(xs, ys, zs - level))
@@ -301,20 +303,20 @@ def decision_map(
         layers += [
             alt.Chart(signs)
             .mark_point(size=330, filled=True, color="#fff", opacity=0.8)
-            .encode(x="x:Q", y="y:Q"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
             alt.Chart(signs)
             .mark_text(fontSize=19, fontWeight="bold", color=INK)
-            .encode(x="x:Q", y="y:Q", text="t:N"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
     if at is not None:
         here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}])
         layers += [
             alt.Chart(here)
             .mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1)
-            .encode(x="x:Q", y="y:Q"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
             alt.Chart(here)
             .mark_text(dx=10, align="left", fontWeight="bold")
-            .encode(x="x:Q", y="y:Q", text="t:N"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
     words = {
         language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
@@ -380,8 +382,8 @@ def choice_map(
         .transform_filter("isValid(datum.x2)")
         .encode(
             **axes,
-            x2="x2:Q",
-            y2="y2:Q",
+            x2=alt.X2("x2:Q"),
+            y2=alt.Y2("y2:Q"),
             color=alt.Color("act:N", scale=alt.Scale(domain=names, range=colours)),
             tooltip=[
                 alt.Tooltip("x:Q", title=f"term:{x[0]}", format=_format(x[0])),
@@ -404,8 +406,10 @@ def choice_map(
             # A halo first: the act below may be dark.
             marks.mark_text(
                 dx=9, align="left", fontWeight="bold", stroke="white", strokeWidth=3
-            ).encode(**axes, text="t:N"),
-            marks.mark_text(dx=9, align="left", fontWeight="bold").encode(**axes, text="t:N"),
+            ).encode(**axes, text=alt.Text("t:N")),
+            marks.mark_text(dx=9, align="left", fontWeight="bold").encode(
+                **axes, text=alt.Text("t:N")
+            ),
         ]
     head = alt.Header(title=None, labelFontSize=13, labelColor=INK)
     chart = (
@@ -443,7 +447,7 @@ def spread(
             x=alt.X(
                 "x:Q", title=f"term:{key}", axis=_axis(key), scale=alt.Scale(zero=False, nice=False)
             ),
-            x2="x2:Q",
+            x2=alt.X2("x2:Q"),
             y=alt.Y("share:Q", title="text:占比¦share", axis=alt.Axis(format=".0%")),
             color=alt.Color(
                 "side:N", legend=None, scale=alt.Scale(domain=["gain", "loss"], range=[GAIN, LOSS])
@@ -487,7 +491,7 @@ def tornado(
         .mark_bar(height=16, color=GAIN, opacity=0.85)
         .encode(
             x=alt.X("low:Q", title=f"term:{key}", axis=_axis(key)),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             y=y_axis,
             tooltip=[
                 alt.Tooltip("item:N", title="text:参数¦parameter"),
@@ -563,7 +567,9 @@ def scatter(
     layers: list[Any] = []
     if line:
         layers.append(
-            alt.Chart(frame).mark_line(color=SERIES[0], strokeWidth=2).encode(**axes, order="x:Q")
+            alt.Chart(frame)
+            .mark_line(color=SERIES[0], strokeWidth=2)
+            .encode(**axes, order=alt.Order("x:Q"))
         )
     layers.append(
         alt.Chart(frame)
@@ -572,17 +578,19 @@ def scatter(
     )
     if labels is not None:
         layers.append(
-            alt.Chart(frame).mark_text(align="left", dx=8, dy=-6).encode(**axes, text="label:N")
+            alt.Chart(frame)
+            .mark_text(align="left", dx=8, dy=-6)
+            .encode(**axes, text=alt.Text("label:N"))
         )
     if at is not None:
         here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:最优¦best"}])
         layers += [
             alt.Chart(here)
             .mark_point(filled=True, size=140, color=MARK, shape="diamond", opacity=1)
-            .encode(x="x:Q", y="y:Q"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
             alt.Chart(here)
             .mark_text(align="left", dx=10, dy=-8, color=MARK, fontWeight="bold")
-            .encode(x="x:Q", y="y:Q", text="t:N"),
+            .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
     words = {
         language: {
@@ -651,7 +659,7 @@ def _format(key: str) -> str:
 def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: float = 1.5) -> Any:
     data = pd.DataFrame({axis: [value]})
     mark = alt.Chart(data).mark_rule(color=colour, strokeDash=list(dash), strokeWidth=width)
-    return mark.encode(x="x:Q") if axis == "x" else mark.encode(y="y:Q")
+    return mark.encode(x=alt.X("x:Q")) if axis == "x" else mark.encode(y=alt.Y("y:Q"))
 
 
 def _note(axis: str, value: float, text: str, colour: str = MUTED, drop: int = 0) -> Any:
@@ -662,13 +670,13 @@ def _note(axis: str, value: float, text: str, colour: str = MUTED, drop: int = 0
             .mark_text(
                 align="left", baseline="top", dx=5, dy=2 + drop, color=colour, fontWeight="bold"
             )
-            .encode(x="x:Q", y=alt.value(0), text="t:N")
+            .encode(x=alt.X("x:Q"), y=alt.YValue(0), text=alt.Text("t:N"))  # type: ignore[no-untyped-call]
         )
     data = pd.DataFrame({"y": [value], "t": [text]})
     return (
         alt.Chart(data)
         .mark_text(align="right", baseline="bottom", dy=-3, color=colour)
-        .encode(x=alt.value("width"), y="y:Q", text="t:N")
+        .encode(x=alt.XValue("width"), y=alt.Y("y:Q"), text=alt.Text("t:N"))  # type: ignore[no-untyped-call]
     )
 
 
