@@ -8,6 +8,7 @@ from pathlib import Path
 import altair as alt
 import nbformat
 import pytest
+from jsonschema import Draft7Validator
 
 from o2o_research import cases, narrative
 from o2o_research.terms import terms
@@ -60,9 +61,13 @@ def test_every_built_figure_is_one_that_vega_lite_knows(case: str, root: Path) -
     path = root / "reports" / case / f"{case}.ipynb"
     if not path.is_file():
         pytest.skip(f"the {case} report is not built: make report")
+    schema = Draft7Validator(alt.load_schema())
     for _, kind, found in narrative.bundles(nbformat.read(path, as_version=4)):  # type: ignore[no-untyped-call]
         if kind == narrative.CHART:
-            alt.Chart.from_dict(found["spec"], validate=True)
+            spec = found["spec"]
+            # Rows of data are alike.
+            spec["datasets"] = {name: rows[:2] for name, rows in spec["datasets"].items()}
+            assert [error.message for error in schema.iter_errors(spec)] == []
 
 
 @pytest.mark.parametrize("case", cases.case_names())
