@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -21,6 +22,10 @@ _KEYS = {
     "ArrowRight": (39, ""),
     "Backspace": (8, ""),
 }
+
+
+class Left(Exception):
+    """The page was left for another while it was asked."""
 
 
 class Browser:
@@ -74,7 +79,15 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        self._until(lambda: self.run(f"!!({condition})"))
+        """Until it holds; a page that is being left for another holds nothing yet."""
+
+        def holds() -> bool:
+            try:
+                return bool(self.run(f"!!({condition})"))
+            except Left:
+                return False
+
+        self._until(holds)
 
     def size(self, width: int, height: int) -> None:
         self._call(
@@ -103,7 +116,8 @@ class Browser:
         pressed = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
         down = "keyDown" if text else "rawKeyDown"
         self._call("Input.dispatchKeyEvent", type=down, text=text, **pressed)
-        self._call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+        with contextlib.suppress(Left):  # the key may have opened another page
+            self._call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def _call(self, method: str, **parameters: Any) -> Any:
         self._count += 1
@@ -114,6 +128,8 @@ class Browser:
         while True:
             answer = json.loads(self._socket.recv())
             if answer.get("id") == self._count:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise Left(method)
                 assert "error" not in answer, answer
                 return answer["result"]
             self._note(answer)
