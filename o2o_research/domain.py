@@ -5,6 +5,7 @@ Models check their parameters with them, and ``terms.yaml`` states them.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -30,14 +31,15 @@ class Interval:
     low_open: bool = False
     high_open: bool = False
 
-    @classmethod
-    def parse(cls, text: str) -> Interval:
+    @staticmethod
+    @functools.cache
+    def parse(text: str) -> Interval:
         """Read ``[low, high]`` with round brackets for open ends; ``ValueError`` otherwise."""
         match = _INTERVAL.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not an interval: {text!r}; write one like [0, 1) or (0, inf)")
         left, low, high, right = match.groups()
-        interval = cls(float(low), float(high), left == "(", right == ")")
+        interval = Interval(float(low), float(high), left == "(", right == ")")
         if interval.low > interval.high:
             raise ValueError(f"interval {text!r} runs backwards")
         return interval

@@ -18,13 +18,13 @@ Ignoring Heterogeneity, Marketing Science 29(1), 85-93.
 
 from __future__ import annotations
 
-import itertools
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, vectorize
+from numba import guvectorize, njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
@@ -33,6 +33,8 @@ from o2o_research.models.likelihood import maximum_likelihood
 from o2o_research.models.numerics import Array, Fit, NotConverged
 
 Number = float | Array
+# Points of a quadrature for each unit of log time.
+_POINTS = 3.0
 _PRIMES = np.array([2.0, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37])
 
 
@@ -42,43 +44,107 @@ def plain(value: ArrayLike) -> Array:
     return answer
 
 
-@vectorize(["float64(float64, float64, float64, float64)"], cache=True)  # type: ignore[no-untyped-call, untyped-decorator]
-def _purchases_while_active(shape: float, time: float, drop: float, stay: float) -> float:
-    """Expected purchases until ``time``, in units of the gamma's scale, of an active customer.
+@njit(cache=True)
+def _sum_purchases(shape, times, drop, stay, total):  # type: ignore[no-untyped-def]
+    """Expected purchases until each of ``times``, which increase, of an active customer.
 
-    The rate is Gamma(shape, 1), the drop-out probability Beta(drop, stay). The sum over the
-    k purchases time allows (negative binomial) of those made before dropping out among k,
-    sum_{j<k} (stay)_j / (drop + stay)_j: every term is positive, so nothing cancels where the
-    paper's hypergeometric form is 0/0 (a = 1, a + b + x = 1) or overflows (many purchases).
+    In units of the gamma's scale: the rate is Gamma(shape, 1), the drop-out probability
+    Beta(drop, stay). The sum over the k purchases time allows (negative binomial) of those
+    made before dropping out among k, sum_{j<k} (stay)_j / (drop + stay)_j: every term is
+    positive, so nothing cancels where the paper's hypergeometric form is 0/0 (a = 1,
+    a + b + x = 1) or overflows (many purchases). All times share the second factor.
     """
-    if not time > 0.0:
-        return 0.0 * time
-    if time == np.inf:
-        return (drop + stay - 1.0) / (drop - 1.0) if drop > 1.0 else np.inf
-    odds = time / (1.0 + time)
-    log_scale = -shape * np.log1p(time)
-    weight, surviving, made, total = 1.0, 1.0, 0.0, 0.0
-    k = 0
-    while True:
-        ratio = (shape + k) / (k + 1.0) * odds
-        weight *= ratio
-        made += surviving
-        surviving *= (stay + k) / (drop + stay + k)
-        total += weight * made
-        k += 1
-        ratio = max(ratio, odds)
-        if ratio < 1.0 and weight * made <= 1e-17 * total * (1.0 - ratio):
-            return float(total * np.exp(log_scale))
-        if weight > 1e200:
-            weight *= 1e-200
-            total *= 1e-200
-            log_scale += 200.0 * np.log(10.0)
+    n = times.size
+    odds, weight, log_scale = np.zeros(n), np.ones(n), np.zeros(n)
+    for i in range(n):
+        total[i] = times[i] if np.isnan(times[i]) else 0.0
+        if 0.0 < times[i] < np.inf:
+            odds[i] = times[i] / (1.0 + times[i])
+            log_scale[i] = -shape * np.log1p(times[i])
+        elif times[i] == np.inf:
+            total[i] = (drop + stay - 1.0) / (drop - 1.0) if drop > 1.0 else np.inf
+    surviving, made, ratio, k, first = 1.0, 0.0, 0.0, 0, 0
+    while first < n:
+        for _ in range(16):
+            ratio = (shape + k) / (k + 1.0)
+            made += surviving
+            surviving *= (stay + k) / (drop + stay + k)
+            k += 1
+            for i in range(first, n):
+                weight[i] *= ratio * odds[i]
+                total[i] += weight[i] * made
+        for i in range(first, n):
+            if weight[i] > 1e200:
+                weight[i] *= 1e-200
+                total[i] *= 1e-200
+                log_scale[i] += 200.0 * np.log(10.0)
+        # What is left of a sum is less than of a geometric series.
+        while first < n:
+            last = max(ratio, 1.0) * odds[first]
+            if last >= 1.0 or weight[first] * made > 1e-17 * total[first] * (1.0 - last):
+                break
+            first += 1
+    for i in range(n):
+        total[i] *= np.exp(log_scale[i])
 
 
-def _gauss_legendre(width: float) -> tuple[Array, Array]:
-    """Nodes and weights for an integral over ``width`` in log(1 + s / scale)."""
-    nodes, weights = np.polynomial.legendre.leggauss(2 + int(4 * width))
-    return nodes, weights
+@guvectorize(
+    ["void(float64, float64[:], float64, float64, float64[:])"], "(),(n),(),()->(n)", cache=True
+)  # type: ignore[no-untyped-call]
+def _purchases_at(shape, times, drop, stay, total):  # type: ignore[no-untyped-def]
+    _sum_purchases(shape, times, drop, stay, total)
+
+
+def purchases_while_active(shape: Number, time: ArrayLike, drop: Number, stay: Number) -> Array:
+    """Expected purchases until ``time``, in units of the gamma's scale, of an active customer."""
+    row = np.asarray(time, float)[..., np.newaxis]
+    return np.asarray(_purchases_at(shape, row, drop, stay))[..., 0]
+
+
+@guvectorize(
+    ["void(float64, float64, float64[:], float64, float64, float64, float64[:, :, :], float64[:])"],
+    "(),(),(n),(),(),(),(q,p,q)->(n)", cache=True,
+)  # type: ignore[no-untyped-call]  # fmt: skip
+def _discounted(shape, scale, ends, force, drop, stay, rules, total):  # type: ignore[no-untyped-def]
+    """Discounted purchases until each of ``ends``, which increase, of an active customer.
+
+    The integral of e^(-force s) dE[Y(s)], by parts one of E[Y(s)], from end to end by
+    Gauss-Legendre quadrature in log(1 + s / scale), by as many points as the way is long and
+    the discount steep.
+    """
+    n, most = ends.size, rules.shape[0]
+    logs, points = np.log1p(ends / scale), np.empty(n, np.int64)
+    times, widths = np.empty(n * (most + 1)), logs.copy()
+    used = 0
+    for i in range(n):
+        fades = force * (ends[i] - (ends[i - 1] if i > 0 else 0.0))
+        if i > 0:
+            widths[i] -= logs[i - 1]
+        points[i] = min(most, 3 + int(_POINTS * (widths[i] + fades)))
+        for node in rules[points[i] - 1, 0, : points[i]]:
+            times[used] = np.expm1(logs[i] - widths[i] * (1.0 - node) / 2.0)
+            used += 1
+        times[used] = ends[i] / scale
+        used += 1
+    made = np.empty(used)
+    _sum_purchases(shape, times[:used], drop, stay, made)
+    at, so_far = 0, 0.0
+    for i in range(n):
+        for weight in rules[points[i] - 1, 1, : points[i]]:
+            density = force * scale * (1.0 + times[at]) * np.exp(-force * scale * times[at])
+            so_far += weight / 2.0 * widths[i] * density * made[at]
+            at += 1
+        total[i] = so_far + np.exp(-force * ends[i]) * made[at]
+        at += 1
+
+
+@functools.cache
+def _gauss_legendre(most: int) -> Array:
+    """Nodes and weights of the rules of 1 to ``most`` points. Shape (most, 2, most)."""
+    rules = np.zeros((most, 2, most))
+    for n in range(1, most + 1):
+        rules[n - 1, :, :n] = np.polynomial.legendre.leggauss(n)
+    return rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +220,7 @@ class BGNBD:
         T : time observed since the first purchase
         """
         x, age = np.asarray(frequency, float), np.asarray(T, float)
-        active = _purchases_while_active(
+        active = purchases_while_active(
             self.r + x, np.asarray(t, float) / (self.alpha + age), self.a, self.b + x
         )
         return plain(self.alive(x, recency, age) * active)
@@ -171,30 +237,22 @@ class BGNBD:
 
         The model has no closed form for this (the Pareto/NBD has, with an infinite horizon),
         and for a <= 1 the undiscounted sum grows without limit: the horizon is part of the
-        answer. Integrated by parts, the integral of (1 + d)^-s dE[Y(s)] becomes one of
-        E[Y(s)], taken by 32-point Gauss-Legendre quadrature in log(1 + s / (alpha + T)).
+        answer. By Gauss-Legendre quadrature in log(1 + s / (alpha + T)).
 
         Parameters
         ----------
-        horizon : end of the count, >= 0, in the unit of the data
+        horizon : end of the count, >= 0 and finite, in the unit of the data
         discount_rate : a purchase at time s counts (1 + discount_rate)^-s, >= 0. [d]
         frequency, recency, T : as in ``expected_purchases``
         """
-        x, age = np.asarray(frequency, float), np.asarray(T, float)
-        scale = self.alpha + age
-        force = np.log1p(discount_rate)
-        end = np.log1p(horizon / scale)
-
-        def active(time: Array) -> Array:
-            return np.asarray(_purchases_while_active(self.r + x, time, self.a, self.b + x))
-
-        total = np.exp(-force * horizon) * active(horizon / scale)
-        for node, weight in zip(*np.polynomial.legendre.leggauss(32), strict=True):
-            log_time = end * (node + 1) / 2
-            time = np.expm1(log_time)
-            density = force * scale * np.exp(log_time - force * scale * time)
-            total = total + weight / 2 * end * density * active(time)
-        return plain(self.alive(x, recency, age) * total)
+        x, age, end = (np.asarray(v, float) for v in (frequency, T, horizon))
+        if not ((end >= 0) & np.isfinite(end)).all():
+            raise ValueError(f"horizon={horizon} must be finite and >= 0")
+        active = _discounted(
+            self.r + x, self.alpha + age, end[..., np.newaxis], np.log1p(discount_rate),
+            self.a, self.b + x, _gauss_legendre(64),
+        )[..., 0]  # fmt: skip
+        return plain(self.alive(x, recency, age) * active)
 
     def discounted_path(self, ends: ArrayLike, discount_rate: Number) -> Array:
         """``discounted_purchases`` of a new customer until each of ``ends``, in one sweep.
@@ -204,7 +262,7 @@ class BGNBD:
 
         Parameters
         ----------
-        ends : increasing, >= 0, shape (n,), in the unit of the data
+        ends : increasing, >= 0 and finite, shape (n,), in the unit of the data
         discount_rate : as there
 
         Returns
@@ -212,23 +270,14 @@ class BGNBD:
         ndarray, shape (n, *draws)
         """
         stops = np.asarray(ends, float)
-        if stops.ndim != 1 or not (stops >= 0).all() or not (np.diff(stops) > 0).all():
-            raise ValueError(f"ends={ends!r} must be one row, >= 0 and increasing")
-        force = np.log1p(discount_rate)
-        r, alpha, a, b = np.broadcast_arrays(self.r, self.alpha, self.a, self.b)
-        logs = np.log1p(np.append(0.0, stops)[:, *[np.newaxis] * r.ndim] / alpha)
-        total, path = np.zeros(r.shape), []
-        for low, high in itertools.pairwise(logs):
-            for node, weight in zip(*_gauss_legendre(float(np.max(high - low))), strict=True):
-                at = low + (high - low) * (node + 1) / 2
-                time = np.expm1(at)
-                density = force * alpha * np.exp(at - force * alpha * time)
-                active = _purchases_while_active(r, time, a, b)
-                total = total + weight / 2 * (high - low) * density * active
-            end = np.expm1(high)
-            now = np.exp(-force * alpha * end) * _purchases_while_active(r, end, a, b)
-            path.append(total + now)
-        return np.array(path)
+        inside = ((stops >= 0) & np.isfinite(stops)).all()
+        if stops.ndim != 1 or not inside or not (np.diff(stops) > 0).all():
+            raise ValueError(f"ends={ends!r} must be one row, finite, >= 0 and increasing")
+        path = _discounted(
+            self.r, self.alpha, stops, np.log1p(discount_rate), self.a, self.b,
+            _gauss_legendre(64),
+        )  # fmt: skip
+        return np.moveaxis(path, -1, 0)
 
     def repeat_share(self, t: ArrayLike) -> Array:
         """Share of new customers who buy again within ``t``: 1 - (alpha / (alpha + t))^r."""

@@ -13,10 +13,11 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from o2o_research.domain import require
-from o2o_research.models.numerics import Array, linear_program, maximise_concave, root
+from o2o_research.models.numerics import Array, NotConverged, root
 
 # Goodwill of a restaurant that no one remembers: demand needs a number above 0.
 _FORGOTTEN = 1e-9
@@ -249,51 +250,46 @@ class Mix:
         return {name: np.array([getattr(row, name) for row in rows], float) for name in names}
 
     @cached_property
+    def _law(self) -> tuple[Array, ...]:
+        """Parameters of demand, as ``_demand`` takes them."""
+        names = ("base_guests", "won_guests", "reference_spend", "spend_elasticity")
+        return *(self._of[name] for name in names), self._of["goodwill_elasticity"]
+
+    @cached_property
     def _cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Channel and daypart of each cell that has any demand. Shape (cells,) each."""
         channel, daypart = np.nonzero(self._of["daypart_shares"])
-        return channel, daypart
+        return np.ascontiguousarray(channel), np.ascontiguousarray(daypart)
 
     @cached_property
     def _limits(self) -> tuple[Array, Array]:
-        """A and b of the linear constraints A z <= b: places, dishes, goodwill held, all >= 0."""
+        """A and b of A z <= b: places, dishes, goodwill held."""
         channel, daypart = self._cells
-        cells, dayparts = channel.size, self.places.size
-        each, cell = np.eye(cells + len(self.channels) + 1), np.arange(cells)
-        shared = np.zeros((2, dayparts, each.shape[0]))
-        shared[0, daypart, cell] = self._of["places"][channel]
-        shared[1, daypart, cell] = self._of["dishes"][channel]
-        held = self.decay_rate * each[-1:]
-        held[0, cell] = -self._of["goodwill_effect"][channel]
-        matrix = np.vstack([*shared, held, -each])
-        limit = np.concatenate([self.places, self.dishes, np.zeros(matrix.shape[0] - 2 * dayparts)])
-        return matrix, limit
-
-    def _demand(self, spend: Array, goodwill: float) -> tuple[Array, Array, Array]:
-        """A^e (b + n (s / R)^beta); gradient, Hessian in (s, A), negative semidefinite.
-
-        Shapes (channels,), (2, channels), (2, 2, channels).
-        """
-        of, beta, pull = self._of, self._of["spend_elasticity"], self._of["goodwill_elasticity"]
-        name = goodwill**pull
-        won = of["won_guests"] * (spend / of["reference_spend"]) ** beta
-        demand, by_spend = name * (of["base_guests"] + won), name * won * beta / spend
-        gradient = np.array([by_spend, pull * demand / goodwill])
-        cross = pull * by_spend / goodwill
-        hessian = [
-            [(beta - 1.0) * by_spend / spend, cross],
-            [cross, (pull - 1.0) * gradient[1] / goodwill],
-        ]
-        return demand, gradient, np.array(hessian)
+        dayparts, cell = self.places.size, np.arange(channel.size)
+        matrix = np.zeros((2 * dayparts + 1, channel.size + len(self.channels) + 1))
+        matrix[daypart, cell] = self._of["places"][channel]
+        matrix[dayparts + daypart, cell] = self._of["dishes"][channel]
+        matrix[-1, cell] = -self._of["goodwill_effect"][channel]
+        matrix[-1, -1] = self.decay_rate
+        return matrix, np.concatenate([self.places, self.dishes, [0.0]])
 
     @cached_property
     def _fullest(self) -> tuple[Array, float]:
-        """The guests of each cell that restore most goodwill, and how much they restore."""
-        matrix, limit = self._limits
-        both, cells = 2 * self.places.size, self._cells[0].size
-        program = (matrix[:both, :cells], limit[:both])
-        answer = linear_program(matrix[both, :cells], program, what="mix")
-        return answer.x, -answer.value
+        """The guests of each cell that restore most goodwill, and how much they restore.
+
+        A linear program for each daypart, of two limits: a corner of it serves no more than
+        two channels, so all corners are tried.
+        """
+        of, (channel, daypart) = self._of, self._cells
+        guests = np.zeros(channel.size)
+        for part in range(self.places.size):
+            here = np.flatnonzero(daypart == part)
+            served = _best_corner(
+                of["goodwill_effect"][channel[here]], of["places"][channel[here]],
+                of["dishes"][channel[here]], self.places[part], self.dishes[part],
+            )  # fmt: skip
+            guests[here] = served
+        return guests, float(of["goodwill_effect"][channel] @ guests)
 
     @property
     def highest_goodwill(self) -> float:
@@ -303,21 +299,24 @@ class Mix:
     def _near(self) -> float:
         """A goodwill to start from: half of what full-price guests hold at the reference spend."""
         of, level = self._of, self.highest_goodwill
+        restored = of["goodwill_effect"].clip(min=0) * (of["base_guests"] + of["won_guests"])
         for _ in range(60):
-            guests = level ** of["goodwill_elasticity"] * (of["base_guests"] + of["won_guests"])
-            level = min(level, float(of["goodwill_effect"].clip(min=0) @ guests) / self.decay_rate)
+            held = float(restored @ level ** of["goodwill_elasticity"]) / self.decay_rate
+            if held >= level:
+                break
+            level = held
         return level / 2.0
 
     def _start(self, goodwill: float, held: float) -> tuple[Array, Array]:
         """Guests and spend, at ``goodwill``, that leave room everywhere and restore ``held``."""
-        of, channel, both = self._of, self._cells[0], 2 * self.places.size
+        of, channel = self._of, self._cells[0]
         matrix, limit = self._limits
         fullest, most = self._fullest
         part = (held / most + 1.0) / 2.0 if most > 0 else 0.5
         some = of["daypart_shares"][self._cells]
-        taken = matrix[:both, : some.size] @ some
-        worn = float(np.maximum(matrix[both, : some.size], 0.0) @ some)
-        spare = 0.5 * (1.0 - part) * float(np.min(limit[:both] / np.maximum(taken, 1e-300)))
+        taken = matrix[:-1, : some.size] @ some
+        worn = float(np.maximum(matrix[-1, : some.size], 0.0) @ some)
+        spare = 0.5 * (1.0 - part) * float(np.min(limit[:-1] / np.maximum(taken, 1e-300)))
         if held > 0 and worn > 0:
             spare = min(spare, 0.5 * (part * most - held) / worn)
         guests = part * fullest + spare * some
@@ -336,51 +335,25 @@ class Mix:
         """
         of, dayparts, channel = self._of, self.places.size, self._cells[0]
         cells, channels, share = channel.size, len(self.channels), of["daypart_shares"][self._cells]
-        matrix, limit = self._limits
-        if not held:
-            matrix, limit = np.delete(matrix, 2 * dayparts, 0), np.delete(limit, 2 * dayparts)
+        rows = 2 * dayparts + held
         level = self._near() if goodwill is None else goodwill
         size = cells + channels + (goodwill is None)
-        cell = np.arange(cells)
-
-        def split(z: Array) -> tuple[Array, float]:
-            return z[cells : cells + channels], float(z[-1]) if goodwill is None else goodwill
-
-        def room(z: Array) -> tuple[Array, Array]:
-            demand, gradient, _ = self._demand(*split(z))
-            within = np.zeros((cells, cells + channels + 1))
-            within[cell, cell] = -1.0
-            within[cell, cells + channel] = share * gradient[0, channel]
-            within[:, -1] = share * gradient[1, channel]
-            left = limit - matrix @ np.append(z[: cells + channels], split(z)[1])
-            wanting = share * demand[channel] - z[:cells]
-            return np.concatenate([left, wanting]), np.vstack([-matrix, within])[:, :size]
-
-        def curvature(z: Array, weight: Array) -> Array:
-            bend = (
-                np.bincount(channel, share * weight[-cells:], channels) * self._demand(*split(z))[2]
-            )
-            hessian = np.zeros((cells + channels + 1, cells + channels + 1))
-            index = cells + np.arange(channels)
-            hessian[index, index] = bend[0, 0]
-            hessian[index, -1] = hessian[-1, index] = bend[0, 1]
-            hessian[-1, -1] = bend[1, 1].sum()
-            return hessian[:size, :size]
-
         gain = np.concatenate([of["contribution"][channel], -np.ones(channels), [-charge]])
         start = np.concatenate(
             [*self._start(level, self.decay_rate * level if held else 0.0), [level]]
         )
-        answer = maximise_concave(
-            gain[:size], room, curvature, start[:size], negligible=1e-6, what="mix"
+        matrix, limit = (each[:rows] for each in self._limits)
+        z, values, gap, found = _maximise(
+            gain[:size], matrix, limit, share, channel, self._law, level, start[:size]
         )
-        spend, level = split(answer.x)
-        demand, gradient, _ = self._demand(spend, level)
+        if not found:
+            raise NotConverged(f"mix: no optimum found, a gap of {gap:g} is left")
+        spend, level = z[cells : cells + channels], level if goodwill is not None else float(z[-1])
+        demand, (_, by_goodwill), _ = _demand(spend, level, self._law)
         guests = np.zeros(of["daypart_shares"].shape)
-        guests[self._cells] = answer.x[:cells]
-        values = answer.multipliers
+        guests[self._cells] = z[:cells]
         return Plan(
-            contribution=float(gain[:-1] @ answer.x[: cells + channels]),
+            contribution=float(gain[:-1] @ z[: cells + channels]),
             goodwill=level,
             goodwill_drift=float(of["goodwill_effect"] @ guests.sum(axis=1))
             - self.decay_rate * level,
@@ -390,8 +363,8 @@ class Mix:
             place_values=values[:dayparts],
             dish_values=values[dayparts : 2 * dayparts],
             goodwill_value=float(values[2 * dayparts]) if held else 0.0,
-            goodwill_earnings=float(values[-cells:] @ (share * gradient[1, channel])),
-            gap=answer.gap,
+            goodwill_earnings=float(values[rows : rows + cells] @ (share * by_goodwill[channel])),
+            gap=gap,
         )
 
     def hold(self, goodwill: float) -> Plan:
@@ -488,3 +461,159 @@ class Mix:
             dishes=self.dishes,
             decay_rate=self.decay_rate,
         )
+
+
+def _best_corner(worth: Array, places: Array, dishes: Array, room: float, kitchen: float) -> Array:
+    """The x >= 0 that makes worth x largest, places x <= room, dishes x <= kitchen."""
+    best, most = np.zeros(worth.size), 0.0
+    for i in range(worth.size):
+        alone = kitchen / dishes[i]
+        if places[i] > 0:
+            alone = min(alone, room / places[i])
+        corners: list[tuple[tuple[int, ...], tuple[float, ...]]] = [((i,), (alone,))]
+        for j in range(i):
+            area = places[i] * dishes[j] - places[j] * dishes[i]
+            if area != 0:
+                both = (
+                    room * dishes[j] - kitchen * places[j],
+                    kitchen * places[i] - room * dishes[i],
+                )
+                if both[0] / area >= 0 and both[1] / area >= 0:
+                    corners.append(((i, j), (both[0] / area, both[1] / area)))
+        for which, guests in corners:
+            earned = sum(worth[k] * x for k, x in zip(which, guests, strict=True))
+            if earned > most:
+                best, most = np.zeros(worth.size), earned
+                best[list(which)] = guests
+    return best
+
+
+@njit(cache=True, error_model="numpy")
+def _demand(spend, goodwill, law):  # type: ignore[no-untyped-def]
+    """A^e (b + n (s / R)^beta); derivatives by s, A; by s s, s A, A A. Shape (channels,) each."""
+    base, won_at, reference, beta, pull = law
+    name = goodwill**pull
+    won = name * won_at * (spend / reference) ** beta
+    demand, by_spend = name * base + won, won * beta / spend
+    by_goodwill = pull * demand / goodwill
+    cross = pull * by_spend / goodwill
+    bends = (beta - 1.0) * by_spend / spend, cross, (pull - 1.0) * by_goodwill / goodwill
+    return demand, (by_spend, by_goodwill), bends
+
+
+@njit(cache=True, error_model="numpy")
+def _solve(a, b):  # type: ignore[no-untyped-def]
+    """x of a x = b for a positive definite ``a``, scaled to a diagonal of ones, by Cholesky."""
+    n, stiff = b.size, np.sqrt(np.diag(a))
+    x = b / stiff
+    for i in range(n):
+        a[i] /= stiff[i] * stiff
+        a[i, i] += 1e-14
+    for j in range(n):
+        for k in range(j):
+            for i in range(j, n):
+                a[i, j] -= a[i, k] * a[j, k]
+        a[j:, j] /= np.sqrt(a[j, j])
+    for i in range(n):
+        for k in range(i):
+            x[i] -= a[i, k] * x[k]
+        x[i] /= a[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            x[i] -= a[k, i] * x[k]
+        x[i] /= a[i, i]
+    return x / stiff
+
+
+@njit(cache=True, error_model="numpy")
+def _inside(values, step):  # type: ignore[no-untyped-def]
+    """How much of ``step``, at most all of it, leaves every value above 0."""
+    return min(1.0, 0.99 / max(np.max(-step / values), 1e-300))
+
+
+@njit(cache=True, error_model="numpy")
+def _room(x, matrix, limit, share, channel, law, goodwill, rows):  # type: ignore[no-untyped-def]
+    """What is left in every row at ``x``, and demand's second derivatives; slopes go to ``rows``."""
+    shared, cells, last = limit.size, share.size, x.size - 1
+    spend, free = x[cells : cells + law[0].size], x.size > cells + law[0].size
+    demand, slopes, bends = _demand(spend, x[last] if free else goodwill, law)
+    left = np.empty(shared + cells + x.size)
+    for row in range(shared):
+        left[row] = limit[row] - (0.0 if free else matrix[row, -1] * goodwill)
+        for k in range(x.size):
+            left[row] += rows[row, k] * x[k]
+    for k in range(cells):
+        of = channel[k]
+        left[shared + k] = share[k] * demand[of] - x[k]
+        rows[shared + k, cells + of] = share[k] * slopes[0][of]
+        if free:
+            rows[shared + k, last] = share[k] * slopes[1][of]
+    left[shared + cells :] = x
+    return left, bends
+
+
+@njit(cache=True, error_model="numpy")
+def _maximise(gain, matrix, limit, share, channel, law, goodwill, start):  # type: ignore[no-untyped-def]
+    """Maximise ``gain`` x subject to A x <= b, guests no more than demand, x >= 0.
+
+    A primal-dual interior-point method (Boyd & Vandenberghe 2004, section 11.7): Newton's
+    method on the conditions of the optimum, slack times multiplier held at a tenth of what
+    it was. A slack of its own for each row, equal to the room in the end only, lets x cut the
+    corner where demand bends. For multipliers that balance the gains, no feasible week is
+    better by more than multipliers times room: the gap that is answered.
+
+    ``x`` ends with goodwill where that is free, else ``goodwill`` holds. ``start`` must leave
+    room in every row. Answers x, the multipliers of A x <= b, of demand and of x >= 0, the
+    gap, and whether it is closed: to 1e-8 of all gains and losses, or a millionth of a yuan.
+    """
+    shared, cells, size = limit.size, share.size, start.size
+    bounds, free = shared + cells, size > cells + law[0].size
+    rows = np.zeros((bounds, size))
+    rows[:shared] = -matrix[:, :size]
+    for k in range(cells):
+        rows[shared + k, k] = -1.0
+    x, length, gap = start, 1.0, np.inf
+    step, slack = np.zeros(size), np.zeros(bounds + size)
+    weight, slack_step, weight_step = slack.copy(), slack.copy(), slack.copy()
+    for n in range(200):
+        before = x
+        while True:
+            x = before + length * step
+            left, bends = _room(x, matrix, limit, share, channel, law, goodwill, rows)
+            if np.isfinite(left).all() or length < 1e-12:
+                break
+            length /= 2.0
+        gains = np.abs(gain * x).sum()
+        if n == 0:
+            slack, weight = left, gains / left.size / left
+        else:
+            slack = slack + length * slack_step
+            weight = weight + _inside(weight, weight_step) * weight_step
+        ratio = weight / slack
+        bend = (rows * ratio[:bounds].reshape(-1, 1)).T @ rows
+        for k in range(cells):  # the curvature of demand, by channel
+            of, pressed = cells + channel[k], share[k] * weight[shared + k]
+            bend[of, of] -= pressed * bends[0][channel[k]]
+            if free:
+                bend[of, -1] -= pressed * bends[1][channel[k]]
+                bend[-1, of] -= pressed * bends[1][channel[k]]
+                bend[-1, -1] -= pressed * bends[2][channel[k]]
+        # What could still be gained by balancing the multipliers, to first order.
+        unbalanced = 0.0
+        pull = gain + rows.T @ weight[:bounds] + weight[bounds:]
+        for i in range(size):
+            bend[i, i] += ratio[bounds + i]
+            unbalanced += pull[i] ** 2 / bend[i, i]
+        enough, gap = max(1e-8 * gains, 1e-6), weight @ left
+        if left.min() > 0 and gap <= enough and unbalanced <= 1e-6 * enough:
+            return x, weight, gap, True
+        aim = max(0.1 * (slack @ weight), 0.3 * enough) / slack.size / slack
+        push = aim - ratio * (left - slack)
+        step = _solve(bend, gain + rows.T @ push[:bounds] + push[bounds:])
+        if not np.isfinite(step).all():
+            break
+        slack_step[:bounds], slack_step[bounds:] = rows @ step, step
+        slack_step += left - slack
+        weight_step = aim - weight - ratio * slack_step
+        length = _inside(slack, slack_step)
+    return x, weight, gap, False

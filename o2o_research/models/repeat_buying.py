@@ -33,9 +33,9 @@ from o2o_research.domain import require
 from o2o_research.models.customers import (
     BGNBD,
     Number,
-    _purchases_while_active,
     check_histories,
     plain,
+    purchases_while_active,
     unique_cells,
 )
 from o2o_research.models.likelihood import maximum_likelihood
@@ -90,7 +90,7 @@ class MBGNBD:
         Arguments as in ``BGNBD.expected_purchases``.
         """
         x, age = np.asarray(frequency, float), np.asarray(T, float)
-        active = _purchases_while_active(
+        active = purchases_while_active(
             self.r + x, np.asarray(t, float) / (self.alpha + age), self.a, self.b + x + 1
         )
         return plain(self.alive(x, recency, age) * active)

@@ -386,28 +386,32 @@ class Beta:
 
     Parameters
     ----------
-    mean : float
+    mean : float or ndarray
         In (0, 1).
-    sd : float
+    sd : float or ndarray
         Standard deviation, >= 0, below sqrt(mean (1 - mean)); 0 is the same for all.
     """
 
-    mean: float
-    sd: float
+    mean: float | Array
+    sd: float | Array
 
     def __post_init__(self) -> None:
         require(self, mean="(0, 1)", sd="[0, 0.5)")
-        if self.sd**2 >= self.mean * (1.0 - self.mean):
+        mean, sd = np.broadcast_arrays(self.mean, self.sd)
+        wide = sd**2 >= mean * (1.0 - mean)
+        if wide.any():
             raise ValueError(
-                f"Beta: sd={self.sd:g} must lie below sqrt(mean (1 - mean)) for mean={self.mean:g}"
+                f"Beta: sd={sd[wide][0]:g} must lie below sqrt(mean (1 - mean)) "
+                f"for mean={mean[wide][0]:g}"
             )
 
     def ppf(self, level: Array) -> Array:
-        """Quantile at ``level``."""
-        if self.sd == 0:
-            return np.full(np.shape(level), self.mean)
-        size = self.mean * (1.0 - self.mean) / self.sd**2 - 1.0
-        return np.asarray(special.betaincinv(self.mean * size, (1.0 - self.mean) * size, level))
+        """Quantile at ``level``, which broadcasts against mean and deviation."""
+        same = np.asarray(self.sd) == 0
+        size = self.mean * (1.0 - self.mean) / np.where(same, 0.25, self.sd) ** 2 - 1.0
+        size = np.where(same, 1.0, size)
+        quantile = special.betaincinv(self.mean * size, (1.0 - self.mean) * size, level)
+        return np.where(same, self.mean, quantile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -493,7 +497,10 @@ class Population:
         return {k: v for k, v in vars(self).items() if isinstance(v, Beta | LogNormal)}
 
     def draw(self, n: int, rng: np.random.Generator) -> Deal:
-        """``n`` deals, one voucher sold in each: every number of shape (n,)."""
+        """``n`` deals, one voucher sold in each: every number of shape (n,).
+
+        A spread given as an array, shape (k, 1), makes it (k, n), with the same draws in each row.
+        """
         return self._deal({name: s.ppf(rng.random(n)) for name, s in self.spreads.items()})
 
     def _deal(self, values: Mapping[str, Array]) -> Deal:

@@ -52,24 +52,12 @@ def gaining_by_regulars(population: Population, means: ArrayLike, n: int, seed: 
 
     Every mean sees the same draws, so the curve bends only for the regulars' sake.
     """
-    spread = population.regulars_share.sd
-    return np.array(
-        [
-            gaining(
-                replace(
-                    population, regulars_share=Beta(mean=float(mean), sd=_narrow(mean, spread))
-                ),
-                n,
-                np.random.default_rng(seed),
-            ).share
-            for mean in np.asarray(means, float)
-        ]
-    )
-
-
-def _narrow(mean: float, sd: float) -> float:
-    """A deviation that a share with this mean can have: as wide, or narrower near its ends."""
-    return float(min(sd, 0.7 * np.sqrt(mean * (1 - mean))))
+    mean = np.asarray(means, float)[:, np.newaxis]
+    # As wide a spread as a share with this mean can have, narrower near its ends.
+    sd = np.minimum(population.regulars_share.sd, 0.7 * np.sqrt(mean * (1 - mean)))
+    moved = replace(population, regulars_share=Beta(mean=mean, sd=sd))
+    profit = np.asarray(moved.draw(n, np.random.default_rng(seed)).profit)
+    return np.asarray((profit > 0).mean(axis=1))
 
 
 def first_below_zero(values: Array) -> Any:

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize
 
 from o2o_research.models.numerics import (
     Fit,
     NotConverged,
     hessian,
-    maximise_concave,
     maximise_each,
     maximise_scalar,
     minimise,
@@ -47,41 +45,6 @@ def test_a_curve_nowhere_finite_among_many_is_refused() -> None:
     shift = np.array([0.0, np.nan])
     with pytest.raises(NotConverged, match="finite nowhere"):
         maximise_each(lambda x: x + shift, 0.0, 1.0, (2,))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_concave_program_in_balls_and_half_spaces_has_its_certified_optimum(seed: int) -> None:
-    """Against SLSQP, and by its own certificate: multipliers that balance the gains."""
-    rng = np.random.default_rng(seed)
-    n, balls, planes = 5, 3, 6
-    gain, centres = rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3), rng.normal(size=(balls, n)) / 4
-    normals = rng.normal(size=(planes, n))
-
-    def rows(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([4 - ((x - centres) ** 2).sum(axis=1), 1 - normals @ x])
-
-    def slopes(x: np.ndarray) -> np.ndarray:
-        return np.vstack([-2 * (x - centres), -normals])
-
-    answer = maximise_concave(
-        gain, lambda x: (rows(x), slopes(x)),
-        lambda x, weight: -2 * weight[:balls].sum() * np.eye(n), np.zeros(n),
-    )  # fmt: skip
-    assert np.all(rows(answer.x) > 0)
-    assert np.all(answer.multipliers > 0)
-    scale = np.linalg.norm(gain)
-    np.testing.assert_allclose(slopes(answer.x).T @ answer.multipliers, -gain, atol=1e-5 * scale)
-    assert 0 < answer.gap <= 1e-8 * np.abs(gain * answer.x).sum()
-    peer = optimize.minimize(
-        lambda x: -gain @ x / scale, np.zeros(n), method="SLSQP",
-        constraints={"type": "ineq", "fun": rows, "jac": slopes}, options={"ftol": 1e-14, "maxiter": 500},
-    )  # fmt: skip
-    assert answer.value / scale == pytest.approx(-peer.fun, abs=1e-6)
-
-
-def test_a_concave_program_without_a_bound_is_refused() -> None:
-    with pytest.raises(NotConverged, match="no optimum found"):
-        maximise_concave([1.0], lambda x: (x + 1, np.eye(1)), lambda x, w: np.zeros((1, 1)), [0.0])
 
 
 def test_a_root_without_a_sign_change_is_refused_with_the_values() -> None:

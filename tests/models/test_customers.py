@@ -211,12 +211,13 @@ def test_forecasts_average_over_histories_to_the_forecast_without_one() -> None:
     assert ahead.mean() == pytest.approx(gained, abs=3 * error)
 
 
-@pytest.mark.parametrize("discount_rate", [0.0, 0.0018, 0.05])
-@pytest.mark.parametrize(("x", "t_x", "T"), [(0, 0.0, 0.0), (6, 30.0, 39.0)])
+@pytest.mark.parametrize("horizon", [0.5, 13.0, 520.0])
+@pytest.mark.parametrize("discount_rate", [0.0, 0.0018, 0.05, 0.5])
+@pytest.mark.parametrize(("x", "t_x", "T"), [(0, 0.0, 0.0), (6, 30.0, 39.0), (200, 30.0, 39.0)])
 def test_discounted_purchases_are_the_integral_of_the_discounted_rate(
-    discount_rate: float, x: int, t_x: float, T: float
+    horizon: float, discount_rate: float, x: int, t_x: float, T: float
 ) -> None:
-    law, horizon = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426), 520.0
+    law = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426)
     shape, scale, stay = law.r + x, law.alpha + T, law.b + x
 
     def rate(s: float) -> float:
@@ -224,7 +225,9 @@ def test_discounted_purchases_are_the_integral_of_the_discounted_rate(
         series = special.hyp2f1(law.a + stay - shape - 1, law.a, law.a + stay, y / (1 + y))
         return float(shape / scale * (1 + y) ** -law.a * series * (1 + discount_rate) ** -s)
 
-    whole = integrate.quad(rate, 0, horizon, points=[1, 10, 100], epsrel=1e-11, limit=500)[0]
+    whole = integrate.quad(
+        rate, 0, horizon, points=[p for p in (1, 10, 100) if p < horizon], epsrel=1e-11, limit=500
+    )[0]
     found = law.discounted_purchases(horizon, discount_rate, x, t_x, T)
     assert found == pytest.approx(law.alive(x, t_x, T) * whole, rel=1e-9)
 
@@ -242,8 +245,11 @@ def test_a_path_of_discounted_purchases_is_what_each_end_gives_by_itself() -> No
             )
     one = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426)
     assert one.discounted_path([52.0], 0.01) == pytest.approx([one.discounted_purchases(52, 0.01)])
-    with pytest.raises(ValueError, match="one row, >= 0 and increasing"):
-        one.discounted_path([52.0, 26.0], 0.01)
+    for ends in ([52.0, 26.0], [52.0, np.inf], [-1.0, 26.0], 52.0):
+        with pytest.raises(ValueError, match="one row, finite, >= 0 and increasing"):
+            one.discounted_path(ends, 0.01)
+    with pytest.raises(ValueError, match="horizon=inf must be finite"):
+        one.discounted_purchases(np.inf, 0.01)
 
 
 def test_without_discounting_discounted_purchases_are_expected_purchases() -> None:

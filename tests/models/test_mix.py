@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from o2o_research.models.mix import ChannelDemand, Mix
-from o2o_research.models.numerics import NotConverged, linear_program, maximise_concave
+from o2o_research.models.mix import ChannelDemand, Mix, Plan
+from o2o_research.models.numerics import NotConverged, linear_program
 
 DAYPARTS = ("weekday lunch", "weekday dinner", "weekend lunch", "weekend dinner")
 
@@ -183,38 +183,45 @@ def test_another_solver_on_another_formulation_finds_no_better_week():
     assert max(found) == pytest.approx(BEST.contribution, rel=1e-6)
 
 
-def test_no_week_under_the_tangent_planes_of_demand_earns_more():
-    # Demand is concave: its tangent planes lie above it, and the linear program that takes
-    # them for demand bounds every steady week there is.
-    names = list(REFERENCE.channels)
+def most_under_tangent_planes(mix: Mix, at: Plan) -> float:
+    """No steady week earns more.
+
+    Demand is concave: its tangent planes lie above it, and the linear program that takes
+    them for demand bounds every week there is.
+    """
+    cells = [(i, d) for i, row in enumerate(mix.channels.values())
+             for d, share in enumerate(row.daypart_shares) if share > 0]  # fmt: skip
+    channels = list(mix.channels.values())
+    blank = np.zeros(len(cells) + len(channels) + 1)
+    spent = len(cells) + np.arange(len(channels))
     rows, limits = [], []
-    blank = np.zeros(5 * 4 + 5 + 1)
-    for daypart in range(4):
-        for taken, limit in (("places", REFERENCE.places), ("dishes", REFERENCE.dishes)):
+    for daypart in range(mix.places.size):
+        for taken, limit in (("places", mix.places), ("dishes", mix.dishes)):
             row = blank.copy()
-            row[daypart:20:4] = [getattr(REFERENCE.channels[name], taken) for name in names]
+            for k, (i, d) in enumerate(cells):
+                row[k] = getattr(channels[i], taken) * (d == daypart)
             rows.append(row)
             limits.append(limit[daypart])
     held = blank.copy()
-    held[-1] = REFERENCE.decay_rate
-    for i, name in enumerate(names):
-        channel = REFERENCE.channels[name]
-        held[4 * i : 4 * i + 4] = -channel.goodwill_effect
-        spend, goodwill = BEST.spend[i], BEST.goodwill
+    held[-1] = mix.decay_rate
+    for k, (i, d) in enumerate(cells):
+        channel, spend, goodwill = channels[i], at.spend[i], at.goodwill
+        held[k] = -channel.goodwill_effect
         demand = float(channel.guests(spend, goodwill))
         bare = goodwill**channel.goodwill_elasticity * channel.base_guests
         by_spend = channel.spend_elasticity * (demand - bare) / spend
         by_goodwill = channel.goodwill_elasticity * demand / goodwill
-        for daypart, share in enumerate(channel.daypart_shares):
-            row = blank.copy()
-            row[4 * i + daypart] = 1.0
-            row[20 + i], row[-1] = -share * by_spend, -share * by_goodwill
-            rows.append(row)
-            limits.append(share * (demand - by_spend * spend - by_goodwill * goodwill))
-    margins = np.repeat([REFERENCE.channels[name].contribution for name in names], 4)
-    gain = np.concatenate([margins, -np.ones(5), [0.0]])
-    bound = linear_program(-gain, ([*rows, held], [*limits, 0.0]))
-    assert -bound.value == pytest.approx(BEST.contribution, rel=1e-6)
+        share, row = channel.daypart_shares[d], blank.copy()
+        row[k], row[spent[i]], row[-1] = 1.0, -share * by_spend, -share * by_goodwill
+        rows.append(row)
+        limits.append(share * (demand - by_spend * spend - by_goodwill * goodwill))
+    gain = np.array([*(channels[i].contribution for i, _ in cells), *-np.ones(len(channels)), 0.0])
+    return -linear_program(-gain, ([*rows, held], [*limits, 0.0])).value
+
+
+def test_no_week_under_the_tangent_planes_of_demand_earns_more():
+    most = most_under_tangent_planes(REFERENCE, BEST)
+    assert most == pytest.approx(BEST.contribution, rel=1e-6)
     assert BEST.gap < 1e-6 * BEST.contribution
 
 
@@ -325,6 +332,31 @@ def test_the_best_week_beats_every_corner_and_every_random_week(mix, seed):
     rng = np.random.default_rng(seed)
     for _ in range(50):
         assert random_steady_week(mix, rng) <= best.contribution + slack
+
+
+@settings(max_examples=40)
+@given(mix=mixes())
+def test_the_gap_that_a_best_week_answers_holds_for_every_week(mix):
+    best = mix.best()
+    most = most_under_tangent_planes(mix, best)
+    assert most <= best.contribution + best.gap + 1e-6 * abs(best.contribution)
+    assert best.gap <= 1e-6 * max(abs(best.contribution), 1.0)
+
+
+@settings(max_examples=40)
+@given(mix=mixes())
+def test_the_most_goodwill_that_can_be_held_is_the_linear_programs(mix):
+    rows = list(mix.channels.values())
+    dayparts = mix.places.size
+    shared = [np.kron([getattr(row, name) for row in rows], np.eye(dayparts))
+              for name in ("places", "dishes")]  # fmt: skip
+    wanted = np.array([row.daypart_shares for row in rows]).ravel() > 0
+    # In units in which the solver's tolerance is small.
+    worth = 1e6 * np.repeat([row.goodwill_effect for row in rows], dayparts)
+    limits = np.concatenate([mix.places, mix.dishes])
+    most = linear_program(-worth[wanted], (np.vstack(shared)[:, wanted], limits))
+    held = 1e6 * mix.highest_goodwill * mix.decay_rate
+    assert held == pytest.approx(-most.value, rel=1e-6)
 
 
 @settings(max_examples=10)
@@ -464,13 +496,3 @@ def test_bad_input_is_refused_by_name(call, words):
 def test_a_program_without_a_feasible_point_is_not_answered():
     with pytest.raises(NotConverged, match="nowhere"):
         linear_program([1.0], ([[1.0], [-1.0]], [1.0, -2.0]), what="nowhere")
-
-
-def test_a_start_without_room_and_a_program_without_a_maximum_are_not_answered():
-    def flat(x, weight):
-        return np.zeros((1, 1))
-
-    with pytest.raises(NotConverged, match="the start has no room"):
-        maximise_concave([1.0], lambda x: (1 - x, -np.eye(1)), flat, [2.0], what="outside")
-    with pytest.raises(NotConverged, match="endless"):
-        maximise_concave([1.0], lambda x: (x, np.eye(1)), flat, [2.0], what="endless")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,8 @@ def test_more_regulars_never_let_more_restaurants_gain() -> None:
     population = Population(site_share=Beta(mean=0.08, sd=0.02))
     shares = study.gaining_by_regulars(population, [0.1, 0.3, 0.5, 0.7], 400, 1)
     assert (np.diff(shares) < 0).all()
+    half = replace(population, regulars_share=Beta(mean=0.5, sd=0.12))
+    assert shares[2] == study.gaining(half, 400, np.random.default_rng(1)).share
 
 
 @pytest.mark.parametrize(
