@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, ParamSpec, cast
 
 import altair as alt
@@ -32,6 +33,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 P = ParamSpec("P")
+Rows = pd.DataFrame | list[dict[str, Any]]
 
 # Distinguishable in the common colour-vision deficiencies and in grey; series differ by dash too.
 SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
@@ -43,18 +45,36 @@ SHAPES = ("circle", "triangle-up", "square", "diamond")
 GAIN, LOSS, MARK = "#0b5394", "#b45309", "#be123c"
 
 
-def _unchecked(build: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Builds without Altair's schema at every step, a third of a figure's time; tests hold it."""
+_DATA: ContextVar[list[Rows]] = ContextVar("data")
+
+
+def _builder(build: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Builds without what takes most of Altair's time: schema and data at every step.
+
+    The schema is held by tests, and the data go in at the end.
+    """
 
     @functools.wraps(build)
     def built(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with debug_mode(False):
-            return build(*args, **kwargs)
+        before = _DATA.set([])
+        try:
+            with debug_mode(False):
+                return build(*args, **kwargs)
+        finally:
+            _DATA.reset(before)
 
     return built
 
 
-@_unchecked
+def _named(rows: Rows) -> Any:
+    """The name by which a chart knows the rows that ``_figure`` adds to it."""
+    held = _DATA.get()
+    if not any(rows is each for each in held):
+        held.append(rows)
+    return alt.NamedData(name=f"data-{next(n for n, each in enumerate(held) if rows is each)}")
+
+
+@_builder
 def curve(
     x: tuple[str, ArrayLike],
     ys: Mapping[str, ArrayLike],
@@ -98,7 +118,7 @@ def curve(
     y_axis = alt.Y("y:Q", title=f"term:{y_key}", axis=_axis(y_key), scale=alt.Scale(zero=zero))
     colours = alt.Scale(domain=names, range=list(SERIES[: len(names)]))
     legend = alt.Legend(symbolType="stroke", symbolSize=500) if len(names) > 1 else None
-    base = alt.Chart(frame)
+    base = alt.Chart(_named(frame))
     interpolate = "step-after" if step else "linear"
     layers: list[Any] = []
     if "low" in frame:
@@ -158,11 +178,11 @@ def curve(
         for language in LANGUAGES
     }
     # Else the fill's absent legend would take the lines' legend with it.
-    chart = alt.layer(*layers).resolve_legend(fill="independent")
+    chart = _layered(layers, resolve={"legend": {"fill": "independent"}})
     return _figure(chart, words, frame)
 
 
-@_unchecked
+@_builder
 def compare(
     values: Mapping[str, ArrayLike], axis: str, *, level: Any = None, sort: bool = False
 ) -> Figure:
@@ -185,7 +205,7 @@ def compare(
     y_axis = alt.Y(
         "item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5)
     )
-    base = alt.Chart(frame)
+    base = alt.Chart(_named(frame))
     layers: list[Any] = [
         base.mark_bar(height=16, opacity=0.9).encode(
             x=alt.X("y:Q", title=f"term:{axis}", axis=_axis(axis)),
@@ -208,12 +228,12 @@ def compare(
     ]
     if level is not None:
         layers.append(_rule("x", _stated(level), MARK, [4, 3]))
-    chart = alt.layer(*layers).properties(height=max(90, 34 * len(frame)))
+    chart = _layered(layers, height=max(90, 34 * len(frame)))
     words = {language: _say_compare(language, frame, axis) for language in LANGUAGES}
     return _figure(chart, words, frame)
 
 
-@_unchecked
+@_builder
 def decision_map(
     x: tuple[str, ArrayLike],
     y: tuple[str, ArrayLike],
@@ -240,15 +260,13 @@ def decision_map(
         }
     )
     reach = float(np.nanquantile(np.abs(zs - level), 0.98)) or 1.0
-    border = pd.DataFrame(
-        [
-            {"x": column, "y": height}
-            for column, values in zip(xs, zs.T, strict=True)
-            for height in _crossings(ys, values - level)
-        ]
-    )
+    border = [
+        {"x": column, "y": height}
+        for column, values in zip(xs, zs.T, strict=True)
+        for height in _crossings(ys, values - level)
+    ]
     layers: list[Any] = [
-        alt.Chart(frame)
+        alt.Chart(_named(frame))
         .mark_rect(clip=True)
         .encode(
             x=alt.X(
@@ -291,37 +309,37 @@ def decision_map(
             ],
         )
     ]
-    if len(border):
+    if border:
         layers.append(
-            alt.Chart(border)
+            alt.Chart(_named(border))
             .mark_line(color=INK, strokeWidth=2, clip=True)
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), order=alt.Order("x:Q"))
         )
     # The sides have signs, for those who see no colour, and for grey paper.
-    signs = pd.DataFrame(_signs(xs, ys, zs - level))
-    if len(signs):
+    signs = _signs(xs, ys, zs - level)
+    if signs:
         layers += [
-            alt.Chart(signs)
+            alt.Chart(_named(signs))
             .mark_point(size=330, filled=True, color="#fff", opacity=0.8)
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
-            alt.Chart(signs)
+            alt.Chart(_named(signs))
             .mark_text(fontSize=19, fontWeight="bold", color=INK)
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
     if at is not None:
-        here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}])
+        here = [{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:现状¦today"}]
         layers += [
-            alt.Chart(here)
+            alt.Chart(_named(here))
             .mark_point(size=110, filled=True, color=INK, shape="diamond", opacity=1)
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
-            alt.Chart(here)
+            alt.Chart(_named(here))
             .mark_text(dx=10, align="left", fontWeight="bold")
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
     words = {
         language: _say_map(language, x[0], xs, y[0], ys, z[0], zs - level) for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers), words, frame)
+    return _figure(_layered(layers), words, frame)
 
 
 def _signs(xs: Array, ys: Array, zs: Array) -> list[dict[str, Any]]:
@@ -337,7 +355,7 @@ def _signs(xs: Array, ys: Array, zs: Array) -> list[dict[str, Any]]:
     return found
 
 
-@_unchecked
+@_builder
 def choice_map(
     x: tuple[str, ArrayLike],
     y: tuple[str, ArrayLike],
@@ -413,7 +431,7 @@ def choice_map(
         ]
     head = alt.Header(title=None, labelFontSize=13, labelColor=INK)
     chart = (
-        alt.layer(*layers, data=frame)
+        alt.layer(*layers, data=_named(frame))
         .properties(width=250, height=250)
         .facet(column=alt.Column("panel:N", sort=[f"name:{key}" for key in panels], header=head))
     )
@@ -421,10 +439,10 @@ def choice_map(
         language: _say_choices(language, (x[0], xs), (y[0], ys), panels, acts)
         for language in LANGUAGES
     }
-    return _figure(chart, words, frame)
+    return _figure(chart.to_dict(validate=False), words, frame)
 
 
-@_unchecked
+@_builder
 def spread(
     key: str, draws: ArrayLike, *, level: Any = None, bins: int = 40, sides: bool = True
 ) -> Figure:
@@ -440,8 +458,8 @@ def spread(
     frame = pd.DataFrame({"x": edges[:-1], "x2": edges[1:], "share": counts / counts.sum()})
     past = (edges[:-1] + edges[1:]) / 2 >= pivot
     frame["side"] = np.where(past | (not sides), "gain", "loss")
-    chart = alt.layer(
-        alt.Chart(frame)
+    layers: list[Any] = [
+        alt.Chart(_named(frame))
         .mark_rect(stroke="#ffffff", strokeWidth=0.5)
         .encode(
             x=alt.X(
@@ -455,7 +473,8 @@ def spread(
         ),
         _rule("x", pivot, MARK, [4, 3]),
         _note("x", pivot, f"value:{key}:{pivot}", MARK),
-    ).properties(height=240)
+    ]
+    chart = _layered(layers, height=240)
     above = float(np.mean(values >= pivot))
     middle = float(np.median(values))
     words: dict[Language, str] = {
@@ -467,7 +486,7 @@ def spread(
     return _figure(chart, words, frame)
 
 
-@_unchecked
+@_builder
 def tornado(
     key: str, stated: float, swings: Mapping[str, tuple[float, float]], *, most: int = 8
 ) -> Figure:
@@ -486,8 +505,8 @@ def tornado(
     y_axis = alt.Y(
         "item:N", sort=order, title=None, axis=alt.Axis(labelLimit=260, labelFontSize=12.5)
     )
-    chart = alt.layer(
-        alt.Chart(frame)
+    layers: list[Any] = [
+        alt.Chart(_named(frame))
         .mark_bar(height=16, color=GAIN, opacity=0.85)
         .encode(
             x=alt.X("low:Q", title=f"term:{key}", axis=_axis(key)),
@@ -502,7 +521,8 @@ def tornado(
         _rule("x", 0.0, "#52606d", [1, 0], 1.0),
         _rule("x", stated, MARK, [4, 3]),
         _note("x", stated, f"value:{key}:{stated}", MARK, drop=-18),  # above the first bar
-    ).properties(height=max(90, 32 * len(frame)))
+    ]
+    chart = _layered(layers, height=max(90, 32 * len(frame)))
     first = frame.iloc[0]
     words = {
         language: {
@@ -518,7 +538,7 @@ def tornado(
     return _figure(chart, words, frame)
 
 
-@_unchecked
+@_builder
 def scatter(
     x: tuple[str, ArrayLike],
     y: tuple[str, ArrayLike],
@@ -567,28 +587,28 @@ def scatter(
     layers: list[Any] = []
     if line:
         layers.append(
-            alt.Chart(frame)
+            alt.Chart(_named(frame))
             .mark_line(color=SERIES[0], strokeWidth=2)
             .encode(**axes, order=alt.Order("x:Q"))
         )
     layers.append(
-        alt.Chart(frame)
+        alt.Chart(_named(frame))
         .mark_point(filled=True, size=64, color=SERIES[0], opacity=1)
         .encode(**axes, **marks, tooltip=tips)
     )
     if labels is not None:
         layers.append(
-            alt.Chart(frame)
+            alt.Chart(_named(frame))
             .mark_text(align="left", dx=8, dy=-6)
             .encode(**axes, text=alt.Text("label:N"))
         )
     if at is not None:
-        here = pd.DataFrame([{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:最优¦best"}])
+        here = [{"x": _stated(at[0]), "y": _stated(at[1]), "t": "text:最优¦best"}]
         layers += [
-            alt.Chart(here)
+            alt.Chart(_named(here))
             .mark_point(filled=True, size=140, color=MARK, shape="diamond", opacity=1)
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q")),
-            alt.Chart(here)
+            alt.Chart(_named(here))
             .mark_text(align="left", dx=10, dy=-8, color=MARK, fontWeight="bold")
             .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("t:N")),
         ]
@@ -605,14 +625,31 @@ def scatter(
         )
         for language in LANGUAGES
     }
-    return _figure(alt.layer(*layers), words, frame)
+    return _figure(_layered(layers), words, frame)
 
 
-def _figure(chart: Any, words: dict[Language, str], frame: pd.DataFrame) -> Figure:
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec = chart.to_dict(validate=False)
-    spec["config"] = CONFIG
-    return Figure(cast(dict[str, Any], _plain(spec)), words, frame)
+def _layered(layers: Sequence[Any], **more: Any) -> dict[str, Any]:
+    """One layer over the other; ``alt.layer`` would copy each several times."""
+    context = {"top_level": False}
+    parts = [layer.to_dict(validate=False, context=dict(context)) for layer in layers]
+    return {"$schema": alt.SCHEMA_URL, "layer": parts, **more}
+
+
+def _figure(chart: dict[str, Any], words: dict[Language, str], frame: pd.DataFrame) -> Figure:
+    data = {f"data-{n}": _records(rows) for n, rows in enumerate(_DATA.get())}
+    spec = cast(dict[str, Any], _plain(chart))
+    return Figure(spec | {"config": CONFIG, "datasets": data}, words, frame)
+
+
+def _records(rows: Rows) -> list[dict[str, Any]]:
+    if not isinstance(rows, pd.DataFrame):
+        return [_plain(row) for row in rows]
+    columns, names = [], [str(name) for name in rows]
+    for name in names:
+        places, values = pd.factorize(rows[name], use_na_sentinel=False)
+        plain = _plain(list(values))
+        columns.append([plain[place] for place in places])
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _plain(value: Any) -> Any:
@@ -657,24 +694,24 @@ def _format(key: str) -> str:
 
 
 def _rule(axis: str, value: float, colour: str, dash: Sequence[int], width: float = 1.5) -> Any:
-    data = pd.DataFrame({axis: [value]})
-    mark = alt.Chart(data).mark_rule(color=colour, strokeDash=list(dash), strokeWidth=width)
+    data: Rows = [{axis: value}]
+    mark = alt.Chart(_named(data)).mark_rule(color=colour, strokeDash=list(dash), strokeWidth=width)
     return mark.encode(x=alt.X("x:Q")) if axis == "x" else mark.encode(y=alt.Y("y:Q"))
 
 
 def _note(axis: str, value: float, text: str, colour: str = MUTED, drop: int = 0) -> Any:
     if axis == "x":
-        data = pd.DataFrame({"x": [value], "t": [text]})
+        data: Rows = [{"x": value, "t": text}]
         return (
-            alt.Chart(data)
+            alt.Chart(_named(data))
             .mark_text(
                 align="left", baseline="top", dx=5, dy=2 + drop, color=colour, fontWeight="bold"
             )
             .encode(x=alt.X("x:Q"), y=alt.YValue(0), text=alt.Text("t:N"))  # type: ignore[no-untyped-call]
         )
-    data = pd.DataFrame({"y": [value], "t": [text]})
+    data = [{"y": value, "t": text}]
     return (
-        alt.Chart(data)
+        alt.Chart(_named(data))
         .mark_text(align="right", baseline="bottom", dy=-3, color=colour)
         .encode(x=alt.XValue("width"), y=alt.Y("y:Q"), text=alt.Text("t:N"))  # type: ignore[no-untyped-call]
     )
