@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from o2o_research.errors import CaseError
-from o2o_research.terms import Language
+from o2o_research.terms import Language, SafeLoader
 
 Kind = Literal["reported", "published", "assumed"]
 KINDS: tuple[Kind, ...] = ("reported", "published", "assumed")
@@ -101,13 +101,13 @@ class Evidence:
 @cache
 def bibliography() -> dict[str, str]:
     """Published sources by key, each as one line of a reference list."""
-    return dict(yaml.safe_load(_text("sources.yaml")))
+    return dict(yaml.load(_text("sources.yaml"), Loader=SafeLoader))
 
 
 @cache
 def evidence(case: str) -> Evidence:
     """The evidence of a case; ``CaseError`` names what does not hold together."""
-    raw = yaml.safe_load(_text(f"{case}.yaml"))
+    raw = yaml.load(_text(f"{case}.yaml"), Loader=SafeLoader)
     try:
         article = raw["article"]
         return Evidence(

@@ -112,7 +112,10 @@ class Table:
 def localise(spec: Any, language: Language) -> Any:
     """The same specification with every reference turned into words of ``language``."""
     if isinstance(spec, dict):
-        return {key: localise(value, language) for key, value in spec.items()}
+        return {
+            key: value if type(value) is float else localise(value, language)
+            for key, value in spec.items()
+        }
     if isinstance(spec, list):
         return [localise(value, language) for value in spec]
     if not isinstance(spec, str):

@@ -250,7 +250,7 @@ class BGNBD:
             raise ValueError(f"horizon={horizon} must be finite and >= 0")
         active = _discounted(
             self.r + x, self.alpha + age, end[..., np.newaxis], np.log1p(discount_rate),
-            self.a, self.b + x, _gauss_legendre(64),
+            self.a, self.b + x, _gauss_legendre(32),
         )[..., 0]  # fmt: skip
         return plain(self.alive(x, recency, age) * active)
 
@@ -275,7 +275,7 @@ class BGNBD:
             raise ValueError(f"ends={ends!r} must be one row, finite, >= 0 and increasing")
         path = _discounted(
             self.r, self.alpha, stops, np.log1p(discount_rate), self.a, self.b,
-            _gauss_legendre(64),
+            _gauss_legendre(32),
         )  # fmt: skip
         return np.moveaxis(path, -1, 0)
 

@@ -13,11 +13,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy import sparse, special
+from scipy import special
 
 from o2o_research.domain import require
-from o2o_research.models.numerics import Array, linear_program
+from o2o_research.models.numerics import Array
 
 Counts = NDArray[np.int64]
 Numbers = float | Array | Counts
@@ -887,31 +888,20 @@ class Delivery:
         )
 
     @cached_property
-    def _shifts(self) -> tuple[Counts, Array, Array]:
-        """Every shift there could be: first period and length, whom it covers, what it costs."""
+    def _shifts(self) -> tuple[Counts, Array]:
+        """Every shift there could be: first period and how many, and what it costs."""
         periods = len(self.profile)
         lengths = [round(length / self.period) for length in self.shift_lengths]
         kinds = np.array([(first, n) for n in lengths for first in range(periods - n + 1)])
-        at = np.arange(periods)[:, np.newaxis]
-        covers = (kinds[:, 0] <= at) & (at < kinds.sum(axis=1))
-        return (
-            kinds,
-            covers.astype(float),
-            self.wage_rate * self.period * kinds[:, 1] + self.shift_cost,
-        )
+        return kinds, self.wage_rate * self.period * kinds[:, 1] + self.shift_cost
 
     def _cover(self, required: Counts) -> tuple[Counts, Array]:
         """Hired for each shift on each day, to cover it at least cost, and that cost.
 
-        Shapes (days, periods) to (days, kinds) and (days,); one program for all days, which
-        share nothing. Each shift covers contiguous periods: an interval matrix is totally
-        unimodular, so the corner that the linear program finds is the integer program's optimum.
+        Shapes (days, periods) to (days, kinds) and (days,).
         """
-        kinds, covers, pay = self._shifts
-        days = len(required)
-        matrix = sparse.block_diag([-covers] * days, format="csc")
-        solution = linear_program(np.tile(pay, days), (matrix, -required.ravel()), what="shifts")
-        hired = np.rint(solution.x).astype(np.int64).reshape(days, len(kinds))
+        kinds, pay = self._shifts
+        hired = _cheapest_cover(required, kinds, pay)
         return hired, hired @ pay
 
     def roster(self, orders: float) -> Roster:
@@ -949,6 +939,60 @@ class Delivery:
         needs, which = np.unique(self.required(day.ravel()), axis=0, return_inverse=True)
         _, pay = self._cover(needs)
         return np.asarray((pay[which.reshape(day.shape)] + self.daily_cost) / day)
+
+
+@njit(cache=True)
+def _cheapest_cover(required, kinds, pay):  # type: ignore[no-untyped-def]
+    """How many to hire for each shift, so that as many are on duty as each period requires.
+
+    Each shift covers periods in a row, so this is a flow of least cost: a shift leads from its
+    first period to the one after its last, who is on duty and not needed leads back for nothing,
+    and what flows into a period beyond what flows out is the change in what is required. Sent
+    along the shortest way that is left, again and again (successive shortest paths): whole
+    numbers, and none cheaper.
+    """
+    days, periods = required.shape
+    shifts = len(kinds)
+    arcs = shifts + periods
+    tail, head, cost = np.empty(arcs, np.int64), np.empty(arcs, np.int64), np.zeros(arcs)
+    tail[:shifts], head[:shifts], cost[:shifts] = kinds[:, 0], kinds[:, 0] + kinds[:, 1], pay
+    for t in range(periods):
+        tail[shifts + t], head[shifts + t] = t + 1, t
+    close = 1e-9 * pay.max()
+    hired = np.zeros((days, shifts), np.int64)
+    far, by = np.empty(periods + 1), np.empty(periods + 1, np.int64)
+    for day in range(days):
+        flow, excess = np.zeros(arcs, np.int64), np.zeros(periods + 1, np.int64)
+        excess[:-1] += required[day]
+        excess[1:] -= required[day]
+        while excess.max() > 0:
+            for t in range(periods + 1):
+                far[t], by[t] = 0.0 if excess[t] > 0 else np.inf, arcs
+            shorter = True
+            while shorter:
+                shorter = False
+                for a in range(arcs):
+                    if far[tail[a]] + cost[a] < far[head[a]] - close:
+                        far[head[a]], by[head[a]], shorter = far[tail[a]] + cost[a], a, True
+                    if flow[a] > 0 and far[head[a]] - cost[a] < far[tail[a]] - close:
+                        far[tail[a]], by[tail[a]], shorter = far[head[a]] - cost[a], ~a, True
+            end = np.where(excess < 0, far, np.inf).argmin()
+            node, amount = end, -excess[end]
+            while by[node] != arcs:
+                a = by[node]
+                if a < 0:
+                    amount = min(amount, flow[~a])
+                node = tail[a] if a >= 0 else head[~a]
+            amount = min(amount, excess[node])
+            excess[node] -= amount
+            excess[end] += amount
+            node = end
+            while by[node] != arcs:
+                a = by[node]
+                flow[a if a >= 0 else ~a] += amount if a >= 0 else -amount
+                node = tail[a] if a >= 0 else head[~a]
+        hired[day] = flow[:shifts]
+    return hired
 
 
 def platform_cost(

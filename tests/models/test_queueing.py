@@ -16,6 +16,7 @@ from o2o_research.models.queueing import (
     ErlangA,
     Queue,
     TwoPeaks,
+    _cheapest_cover,
     blocking_by_servers,
     break_even_orders,
     erlang_b,
@@ -533,6 +534,23 @@ def test_shifts_cover_the_day_at_the_cost_that_branch_and_bound_finds(orders, sh
     assert day.cost == pytest.approx(answer.fun, rel=1e-9)
     hours = sum(0.5 * n * c for _, n, c in day.shifts.tolist())
     assert day.paid_hours == pytest.approx(hours)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_cover_of_a_day_by_shifts_is_cheaper_than_the_one_found(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        periods = int(rng.integers(2, 26))
+        lengths = np.unique(rng.integers(1, periods + 1, rng.integers(1, 4)))
+        kinds = np.array([(s, n) for n in lengths for s in range(periods - n + 1)])
+        pay = rng.uniform(0, 5, len(kinds)) if seed % 3 else 18.0 * kinds[:, 1] + 9 * (seed % 2)
+        required = rng.integers(0, (3, 12, 200)[seed % 3], (3, periods))
+        covers = np.array([[s <= t < s + n for s, n in kinds] for t in range(periods)], float)
+        for need, hired in zip(required, _cheapest_cover(required, kinds, pay), strict=True):
+            assert np.all(hired >= 0)
+            assert np.all(covers @ hired >= need)
+            bound = optimize.linprog(pay, A_ub=-covers, b_ub=-need).fun
+            assert hired @ pay == pytest.approx(bound, rel=1e-7, abs=1e-9)
 
 
 def test_a_day_of_couriers_keeps_its_books():
