@@ -53,7 +53,7 @@ def ours(made: list[Any], workers: int, split: dict[str, list[float]]) -> list[A
         ending = engine.execute(notebook, environment={**os.environ, **runs._ENVIRONMENT})
         assert ending.state == "ok", ending
         start = time.perf_counter()
-        nbformat.writes(notebook)
+        runs.written(notebook)
         for key, seconds in {**ending.seconds, "saving": time.perf_counter() - start}.items():
             split.setdefault(key, []).append(seconds)
 

@@ -22,7 +22,7 @@ from o2o_research import cases, quotes
 from o2o_research.data.problems import notices
 from o2o_research.errors import CaseError
 from o2o_research.evidence import Claim
-from o2o_research.figures import Figure, Table, in_lab
+from o2o_research.figures import VEGALITE, Figure, Table, in_lab
 from o2o_research.terms import Language, Term, did_you_mean, term
 from o2o_research.texts import escaped
 
@@ -341,8 +341,13 @@ def draw(what: Figure | Table, *, name: str, zh: str, en: str) -> None:
         bundle = {"name": name, "title": title, **what.bundle()}
         _show({TABLE: bundle}, f"{en}\n{what.frame}", markdown=f"**{zh}**\n\n{what.markdown('zh')}")
         return
-    bundle = {"name": name, "title": title, "spec": what.spec, "alt": what.alt}
-    _show({CHART: bundle, **in_lab(what, title)}, f"{en}: {what.alt['en']}")
+    lab = in_lab(what, title)
+    # Rows without words are the same for JupyterLab, and kept once: most of a notebook is rows.
+    shown = lab[VEGALITE].get("datasets", {})
+    rows = {key: rows for key, rows in what.spec.get("datasets", {}).items() if rows != shown[key]}
+    spec = what.spec | {"datasets": rows}
+    bundle = {"name": name, "title": title, "spec": spec, "alt": what.alt}
+    _show({CHART: bundle, **lab}, f"{en}: {what.alt['en']}")
 
 
 def judge(
@@ -433,7 +438,12 @@ def bundles(notebook: Any) -> Iterator[tuple[int, str, Any]]:
     ours = (CASE, FINDING, SAY, CHART, TABLE, VERDICT)
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
-            for kind, content in output.get("data", {}).items():
+            data = output.get("data", {})
+            for kind, content in data.items():
+                if kind == CHART:
+                    rows = data.get(VEGALITE, {}).get("datasets", {})
+                    spec = content["spec"]
+                    content = content | {"spec": spec | {"datasets": rows | spec["datasets"]}}
                 if kind in ours:
                     yield number, kind, content
 
