@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import yaml
@@ -18,7 +18,7 @@ from scipy.special import expit, logit, ndtri
 from o2o_research.data.mappings import present
 from o2o_research.errors import CaseError, DataError
 from o2o_research.evidence import Evidence, Origin, evidence
-from o2o_research.terms import SafeLoader, Term, Unit, did_you_mean, term
+from o2o_research.terms import Term, Unit, did_you_mean, term
 
 Parameters = dict[str, Any]
 
@@ -71,7 +71,7 @@ def case(name: str) -> Case:
     return Case(name)
 
 
-class _UniqueKeys(SafeLoader):  # type: ignore[misc, valid-type]
+class _UniqueKeys(yaml.SafeLoader):
     """YAML as written by hand: a key given twice is a mistake, not a choice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -83,7 +83,7 @@ class _UniqueKeys(SafeLoader):  # type: ignore[misc, valid-type]
                     problem=f"{key!r} is given twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
-        return cast(dict[Hashable, Any], super().construct_mapping(node, deep))
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Parameters:

@@ -724,7 +724,8 @@ class Delivery:
     the infinite-server load m(t), and the couriers of a period are the fewest whose
     stationary M/G/c queue at that load keeps the promise, on average over the period
     (modified offered load: Jennings, Mandelbaum, Massey & Whitt 1996). Couriers are then
-    hired in whole shifts by the integer program that covers every period at least cost.
+    hired in whole shifts that cover every period at least cost; of days that cost the same,
+    the one with most couriers when most orders come.
 
     Parameters
     ----------
@@ -898,10 +899,15 @@ class Delivery:
     def _cover(self, required: Counts) -> tuple[Counts, Array]:
         """Hired for each shift on each day, to cover it at least cost, and that cost.
 
-        Shapes (days, periods) to (days, kinds) and (days,).
+        Of covers that cost the same, the one with most couriers when most orders come. Shapes
+        (days, periods) to (days, kinds) and (days,).
         """
         kinds, pay = self._shifts
-        hired = _cheapest_cover(required, kinds, pay)
+        orders = np.append(0.0, np.cumsum(self.profile))
+        carried = orders[kinds.sum(axis=1)] - orders[kinds[:, 0]]
+        hired = _cheapest_cover(
+            required, kinds, pay - 1e-5 * self.wage_rate * self.period * carried
+        )
         return hired, hired @ pay
 
     def roster(self, orders: float) -> Roster:
@@ -958,7 +964,7 @@ def _cheapest_cover(required, kinds, pay):  # type: ignore[no-untyped-def]
     tail[:shifts], head[:shifts], cost[:shifts] = kinds[:, 0], kinds[:, 0] + kinds[:, 1], pay
     for t in range(periods):
         tail[shifts + t], head[shifts + t] = t + 1, t
-    close = 1e-9 * pay.max()
+    close = 1e-12 * pay.max()
     hired = np.zeros((days, shifts), np.int64)
     far, by = np.empty(periods + 1), np.empty(periods + 1, np.int64)
     for day in range(days):

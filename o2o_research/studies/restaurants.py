@@ -279,15 +279,17 @@ def courier_costs(p: Any, orders: ArrayLike, draws: int) -> Array:
 
 
 def courier_cost_at(p: Any, orders: Any, costs: Array, volumes: ArrayLike) -> Array:
-    """Cost of an order at ``orders`` a day, for every draw, read off the rows of ``costs``."""
+    """Cost of an order at ``orders`` a day, for every draw, read off the rows of ``costs``.
+
+    ``orders`` broadcasts against the draws; between volumes the cost is a straight line.
+    """
     volume = np.asarray(volumes, float)
-    wanted = np.broadcast_to(np.asarray(orders, float), np.shape(p.ticket))
-    column = np.arange(wanted.size) % (costs.shape[1] - 1) + 1
+    wanted = np.asarray(orders, float) + np.zeros(np.shape(p.ticket))
+    column = np.arange(wanted.shape[-1]) % (costs.shape[1] - 1) + 1
     column[0] = 0
-    answer = np.empty(wanted.shape)
-    for c in np.unique(column):
-        answer[column == c] = np.interp(wanted[column == c], volume, costs[:, c])
-    return answer
+    below = np.clip(np.searchsorted(volume, wanted) - 1, 0, volume.size - 2)
+    share = np.clip((wanted - volume[below]) / np.diff(volume)[below], 0.0, 1.0)
+    return np.asarray((1.0 - share) * costs[below, column] + share * costs[below + 1, column])
 
 
 class Saving(NamedTuple):
@@ -344,35 +346,18 @@ def direct_by_orders(
     p: Any, order: Order, platform: Channel, orders: Array, costs: Array, volumes: ArrayLike
 ) -> Array:
     """``direct_gain`` over delivery orders a day. Shape (len(orders), draws + 1)."""
-    rows = [(each, p.loyal_share) for each in orders]
-    return _direct_rows(p, order, platform, rows, costs, volumes)
+    day = orders[:, np.newaxis]
+    ride = courier_cost_at(p, day * p.loyal_share * (1 - p.leak_share), costs, volumes)
+    return np.asarray(direct_gain(p, order, platform, day, p.loyal_share, ride))
 
 
 def direct_by_loyalty(
     p: Any, order: Order, platform: Channel, loyals: Array, costs: Array, volumes: ArrayLike
 ) -> Array:
     """``direct_gain`` over loyal shares. Shape (len(loyals), draws + 1)."""
-    rows = [(p.delivery_orders, each) for each in loyals]
-    return _direct_rows(p, order, platform, rows, costs, volumes)
-
-
-def _direct_rows(
-    p: Any,
-    order: Order,
-    platform: Channel,
-    rows: list[tuple[Any, Any]],
-    costs: Array,
-    volumes: ArrayLike,
-) -> Array:
-    return np.stack(
-        [
-            direct_gain(
-                p, order, platform, orders, loyal,
-                courier_cost_at(p, orders * loyal * (1 - p.leak_share), costs, volumes),
-            )
-            for orders, loyal in rows
-        ]
-    )  # fmt: skip
+    loyal = loyals[:, np.newaxis]
+    ride = courier_cost_at(p, p.delivery_orders * loyal * (1 - p.leak_share), costs, volumes)
+    return np.asarray(direct_gain(p, order, platform, p.delivery_orders, loyal, ride))
 
 
 def direct_plane(

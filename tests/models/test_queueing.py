@@ -553,6 +553,20 @@ def test_no_cover_of_a_day_by_shifts_is_cheaper_than_the_one_found(seed):
             assert hired @ pay == pytest.approx(bound, rel=1e-7, abs=1e-9)
 
 
+@pytest.mark.parametrize("orders", [20, 60, 140])
+def test_of_days_that_cost_the_same_the_one_with_most_couriers_at_the_peaks_is_hired(orders):
+    own = delivery()  # a shift of eight hours costs what two of four do: many days are cheapest
+    day = own.roster(orders)
+    kinds = [(s, n) for n in (8, 16) for s in range(22 - n + 1)]
+    covers = np.array([[s <= t < s + n for s, n in kinds] for t in range(22)], float)
+    pay = np.array([15.0 * 0.5 * n for _, n in kinds])
+    answer = optimize.linprog(
+        -np.asarray(DAY.profile) @ covers, A_ub=-covers, b_ub=-day.required,
+        A_eq=pay[np.newaxis], b_eq=[day.cost],
+    )  # fmt: skip
+    assert np.asarray(DAY.profile) @ day.on_duty == pytest.approx(-answer.fun, rel=1e-7)
+
+
 def test_a_day_of_couriers_keeps_its_books():
     own = delivery(shift_cost=10.0, daily_cost=50.0)
     day = own.roster(60)
