@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from o2o_research.data import sources
 from o2o_research.data.reading import read_checked
 from o2o_research.data.tables import APPOINTMENTS, RATINGS, REGISTRATIONS, VISITS, Table
 
@@ -166,7 +167,7 @@ def visit_arrays(frame: pd.DataFrame) -> tuple[dict[str, np.ndarray], list[str],
 
 def _log(source: str | Path, table: Table, keep_good: bool, timezone: str) -> Log:
     checked = read_checked(source, table, lenient=keep_good, timezone=timezone)
-    arrow = checked.rows.to_pyarrow()
+    arrow = sources.arrow(checked.rows)
     columns = {name: arrow[name].to_numpy(zero_copy_only=False) for name in arrow.column_names}
     return Log(
         frame=pd.DataFrame(columns),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from o2o_research.data import sources
 from o2o_research.data.reading import read
 from o2o_research.data.tables import MEMBER_EVENTS, MEMBERS, WEEKLY
 from o2o_research.errors import DataError
@@ -88,7 +89,7 @@ def read_members(source: str | Path, *, timezone: str = "Asia/Shanghai") -> Memb
         As ``read``.
     """
     table = read(source, MEMBERS, timezone=timezone)
-    frame: pd.DataFrame = table.order_by("member_id").to_pyarrow().to_pandas()
+    frame = sources.frame(table.order_by("member_id"))
     start = frame.joined_at.min().normalize()
     joined = _days(frame.joined_at, start)
     last = _days(frame.last_active_at, start)
@@ -113,7 +114,7 @@ def read_member_events(
         As ``read``; an event of nobody in the table of members, or one before its member joined.
     """
     table = read(source, MEMBER_EVENTS, timezone=timezone)
-    frame: pd.DataFrame = table.order_by(["member_id", "happened_at"]).to_pyarrow().to_pandas()
+    frame = sources.frame(table.order_by(["member_id", "happened_at"]))
     who = frame.member_id.to_numpy(str)
     place = np.searchsorted(members.member, who)
     known = members.member[np.minimum(place, members.member.size - 1)] == who
@@ -148,7 +149,7 @@ def read_weekly(source: str | Path, *, timezone: str = "Asia/Shanghai") -> Weekl
         As ``read``; a week left out, or too few of them.
     """
     table = read(source, WEEKLY, timezone=timezone)
-    frame: pd.DataFrame = table.order_by("week").to_pyarrow().to_pandas()
+    frame = sources.frame(table.order_by("week"))
     steps = frame.week.diff().dropna().dt.days
     if (steps != 7).any():
         before = frame.week.loc[steps.index[steps != 7][0] - 1]

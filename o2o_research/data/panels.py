@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
+from o2o_research.data import sources
 from o2o_research.data.reductions import exact_sum
 from o2o_research.errors import DataError
 
@@ -57,7 +58,7 @@ def store_panel(store_weeks: ir.Table, outcome: str = "sales") -> pd.DataFrame:
         .select("store", "week", outcome, converted_on=_["first"])
         .order_by("store", "week")
     )
-    frame: pd.DataFrame = panel.to_pyarrow().to_pandas()
+    frame = sources.frame(panel)
     if frame.empty:
         raise DataError(f"store_panel: no store has {outcome} in every one of the {n} weeks")
     stores = known.select("store").distinct().count().to_pyarrow().as_py()
@@ -87,7 +88,7 @@ def sku_weeks(sku_sales: ir.Table) -> pd.DataFrame:
         )
         .order_by("store", "sku", "size", "colour", "week")
     )
-    frame: pd.DataFrame = weeks.to_pyarrow().to_pandas()
+    frame = sources.frame(weeks)
     return frame
 
 
@@ -121,7 +122,7 @@ def funnel_counts(store_weeks: ir.Table) -> pd.DataFrame:
         )
         .order_by("store", "phase")
     )
-    frame: pd.DataFrame = counts.to_pyarrow().to_pandas()
+    frame = sources.frame(counts)
     return frame
 
 
@@ -233,7 +234,7 @@ def account_features(
         )
         .order_by("account")
     )  # fmt: skip
-    frame: pd.DataFrame = features.to_pyarrow().to_pandas()
+    frame = sources.frame(features)
     return frame
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from o2o_research.data import sources
 from o2o_research.data.problems import shown
 from o2o_research.data.reading import read
 from o2o_research.data.tables import CHOICES, SALES
@@ -51,7 +52,7 @@ def read_choices(source: str | Path, *, wanted: str = "price") -> ChoiceArrays:
     DataError
         As ``read``; or no attribute ``wanted``, or one alternative alone.
     """
-    frame: pd.DataFrame = read(source, CHOICES).to_pyarrow().to_pandas()
+    frame = sources.frame(read(source, CHOICES))
     known = ("case_id", "person_id", "alternative", "chosen")
     names = [name for name in frame.columns if name not in known]
     name = Path(source).name
@@ -127,7 +128,7 @@ def read_sales(source: str | Path) -> tuple[Series, ...]:
     DataError
         As ``read``; periods that are not evenly spaced, or no brand with enough of them.
     """
-    frame: pd.DataFrame = read(source, SALES).to_pyarrow().to_pandas()
+    frame = sources.frame(read(source, SALES))
     name = Path(source).name
     days = pd.Series(sorted(frame.period.unique()))
     steps = days.diff().dropna().dt.days

@@ -27,7 +27,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from o2o_research.data.sources import room
+from o2o_research.data import sources
 from o2o_research.domain import Interval
 from o2o_research.errors import DataError
 
@@ -143,7 +143,7 @@ def customer_summary(orders: ir.Table, *, end: str | dt.date | None = None) -> p
         .agg(channel=_["channel"].fill_null("").min())
     )
     customers = customers.inner_join(channels, "customer_id")
-    table = _frame(
+    table = sources.frame(
         customers.select(
             "customer_id",
             "frequency",
@@ -222,7 +222,7 @@ def cohort_retention(
         .group_by("cohort", "kind", "age")
         .agg(active=_.count())
     )
-    found = _frame(active.mutate(cohort=_["cohort"].cast("timestamp")))
+    found = sources.frame(active.mutate(cohort=_["cohort"].cast("timestamp")))
     last = _day(end) if end is not None else seen["day"].max().to_pyarrow().as_py()
     if last is None:
         raise DataError("no orders: nothing to follow")
@@ -296,7 +296,7 @@ def ticket_by_visit(
             **_moments("ticket", row),
             **_moments("change", row),
         }
-        for row in _arrow(sums.order_by("acquisition", "visit")).to_pylist()
+        for row in sources.arrow(sums.order_by("acquisition", "visit")).to_pylist()
     ]
     if not rows:
         raise DataError(f"no orders up to {end or 'the end'}: nothing to count")
@@ -404,16 +404,6 @@ def _moments(name: str, row: dict[str, Any]) -> dict[str, float]:
     with decimal.localcontext(prec=80):
         spread = float(((squares - total * total / n) / (n - 1)).sqrt()) if n > 1 else math.nan
         return {name: float(total / n), f"{name}_sd": spread}
-
-
-@room()
-def _arrow(table: ir.Table) -> Any:
-    return table.to_pyarrow()
-
-
-def _frame(table: ir.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = _arrow(table).to_pandas()
-    return frame
 
 
 def _weeks(later: Any, earlier: Any) -> Any:

@@ -25,6 +25,7 @@ from typing import IO, Any, BinaryIO
 import duckdb
 import ibis
 import ibis.expr.types as ir
+import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -353,6 +354,18 @@ def room() -> Iterator[None]:
             f"{tempfile.gettempdir()} has no room left for what does not fit in memory; make "
             "some, or set TMPDIR to a folder on a larger disk"
         ) from None
+
+
+@room()
+def arrow(table: ir.Table) -> pa.Table:
+    """The rows of a table, in memory."""
+    return table.to_pyarrow()
+
+
+def frame(table: ir.Table) -> pd.DataFrame:
+    """The rows of a table, in memory, for pandas."""
+    rows: pd.DataFrame = arrow(table).to_pandas()
+    return rows
 
 
 def is_full(error: duckdb.Error) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import ibis
 import pandas as pd
 
+from o2o_research.data import sources
 from o2o_research.data.problems import shown
 from o2o_research.data.reading import read
 from o2o_research.data.tables import SKU_SALES, STORE_WEEKS
@@ -27,7 +28,7 @@ def read_store_weeks(
         As ``read_orders``; or a conversion after the last week.
     """
     table = read(source, STORE_WEEKS, lenient=lenient, timezone=timezone)
-    frame: pd.DataFrame = table.order_by([ibis._.store, ibis._.week]).to_pyarrow().to_pandas()
+    frame = sources.frame(table.order_by([ibis._.store, ibis._.week]))
     weeks = sorted(frame.week.unique())
     late = frame.converted_on > weeks[-1]
     if late.any():
@@ -56,5 +57,5 @@ def read_sku_sales(
     """
     table = read(source, SKU_SALES, lenient=lenient, timezone=timezone)
     order = [ibis._.store, ibis._.sku, ibis._.size, ibis._.colour, ibis._.day]
-    frame: pd.DataFrame = table.order_by(order).to_pyarrow().to_pandas()
+    frame = sources.frame(table.order_by(order))
     return frame

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from o2o_research import cases
 from o2o_research.errors import CaseError, O2OError, PublishError, RunError
 from o2o_research.execution import lineage, runs
+from o2o_research.execution.orphans import die_with_parent
 from o2o_research.terms import Language
 
 WORKERS = 2
@@ -42,7 +43,8 @@ def build(
             yield from zip(waiting, answers, strict=True)
             continue
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(WORKERS, len(waiting)), mp_context=spawn) as pool:
+        size = min(WORKERS, len(waiting))
+        with ProcessPoolExecutor(size, mp_context=spawn, initializer=die_with_parent) as pool:
             jobs = {
                 name: pool.submit(_made, name, values[name], languages, formats, fresh, engine)
                 for name in waiting

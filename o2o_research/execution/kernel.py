@@ -37,6 +37,7 @@ from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
 from o2o_research.execution.channel import receive, send
+from o2o_research.execution.orphans import die_with_parent
 
 Message = dict[str, Any]
 
@@ -263,12 +264,5 @@ def isolate() -> None:
     for number in range(3):
         os.dup2(null, number)
     os.close(null)
-    _die_with_parent()
+    die_with_parent()
     gc.enable()
-
-
-def _die_with_parent() -> None:
-    """Where Linux offers it: the run is killed when the warm process goes."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -36,6 +36,7 @@ import numpy as np
 from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
+from o2o_research.execution.orphans import die_with_parent
 from o2o_research.publishing.contents import moves
 from o2o_research.publishing.words import word
 from o2o_research.terms import Language, Term, did_you_mean, term
@@ -440,7 +441,7 @@ def _all(
     if workers < 2 or "fork" not in multiprocessing.get_all_start_methods():
         return [_job(job) for job in jobs]
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=fork) as pool:
+    with ProcessPoolExecutor(workers, mp_context=fork, initializer=die_with_parent) as pool:
         return list(pool.map(_job, jobs))
 
 
@@ -686,4 +687,5 @@ def _figure(value: float) -> float | str:
 
 
 if __name__ == "__main__":
+    die_with_parent()
     print(json.dumps(trace(cases.case(sys.argv[1])), ensure_ascii=False))

@@ -617,6 +617,21 @@ def test_a_disk_that_is_full_is_said_in_one_sentence(
     assert not list(scratch.iterdir())
 
 
+def test_a_disk_that_fills_when_rows_are_taken_into_memory_is_said_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise duckdb.IOException("Could not write file: No space left on device")
+
+    table = ibis.memtable(pa.table({"store": ["a"]}))
+    monkeypatch.setattr(type(table), "to_pyarrow", full)
+    for take in (sources.arrow, sources.frame):
+        with pytest.raises(DataError, match="has no room left for what does not fit in memory"):
+            take(table)
+    modules = Path(sources.__file__).parent.glob("*.py")
+    assert [m.name for m in modules if ".to_pandas(" in m.read_text()] == ["sources.py"]
+
+
 def test_a_machine_smaller_than_the_limit_keeps_what_duckdb_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

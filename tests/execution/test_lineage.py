@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -69,6 +75,40 @@ def test_a_process_of_its_own_finds_the_same(toy: Path, found: dict[str, Any]) -
     lineage.path("restaurants").unlink()
     assert lineage.read("restaurants") is None
     assert lineage.make("restaurants") == lineage.read("restaurants") == found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what is left behind")
+def test_a_command_that_is_killed_leaves_no_lineage_at_work(
+    tiny_home: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    waits = f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)\n"
+    set_body(tiny_home, waits)
+    home = {"O2O_HOME": str(tiny_home)}
+    make = "from o2o_research.execution import lineage; lineage.make('restaurants')"
+    with subprocess.Popen([sys.executable, "-c", make], env=os.environ | home) as command:
+        assert soon(begun.exists)
+        assert len(processes(home)) > 1
+        command.kill()
+    assert soon(lambda: not processes(home))
+
+
+def processes(environment: dict[str, str]) -> list[int]:
+    """Those that were started with these variables."""
+    marks = {f"{name}={value}".encode() for name, value in environment.items()}
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if marks <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+                found.append(int(pid))
+    return found
+
+
+def soon(true: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not true():
+        time.sleep(0.05)
+    return true()
 
 
 def test_every_finding_is_moved_by_what_it_depends_on_and_by_nothing_else(
