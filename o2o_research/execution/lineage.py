@@ -44,7 +44,7 @@ from o2o_research.terms import Language, Term, did_you_mean, term
 PACKAGE = Path(__file__).resolve().parents[1]
 FILE = "lineage.json"
 # Raised when the way a lineage is found changes, so that none of the old way is taken.
-FORM = 1
+FORM = 2
 # One tenth either way for what has no plausible range, such as a decision.
 STEP = 0.1
 # A finding has moved when it differs by more than rounding does.
@@ -376,7 +376,7 @@ def run_once(case: cases.Case) -> list[Statement]:
         for node in ast.parse(cell.source).body:
             statement = _read(cell.id, node)
             used = statement.loads | statement.stores
-            statement.before = {name: _kept(names[name]) for name in used if name in names}
+            statement.before = {name: _fresh(names[name]) for name in used if name in names}
             asked.clear()
             ear = _ear(statement.found, statement.quoted)
             with _watched(statement.methods), narrative.heard(ear):
@@ -490,25 +490,9 @@ def _read(cell: str, node: ast.stmt) -> Statement:
     return Statement(cell, ast.unparse(node), code, frozenset(loads), frozenset(stores), kills)
 
 
-@dataclass(frozen=True)
-class _State:
-    """Where a random generator stood before a statement."""
-
-    content: Any
-
-
-def _kept(value: Any) -> Any:
-    if isinstance(value, np.random.Generator):
-        return _State(deepcopy(value.bit_generator.state))
-    return value
-
-
 def _fresh(value: Any) -> Any:
-    if isinstance(value, _State):
-        generator = np.random.default_rng()
-        generator.bit_generator.state = deepcopy(value.content)
-        return generator
-    return value
+    """A generator as it was, with the streams it would spawn; anything else is never changed."""
+    return deepcopy(value) if isinstance(value, np.random.Generator) else value
 
 
 def _ear(found: Values, quoted: set[str] | None = None) -> Callable[[str, Any], None]:

@@ -35,7 +35,8 @@ kept = {"share": 0.0}
 kept["share"] = p.packaging_cost
 equal = find("fee_equal_ticket", p.delivery_fee / p.commission_share)
 find("dine_in_contribution", order.dine_in_contribution)
-find("order_gain", float(rng.normal()) + 0.0 * p.revisit_share)
+apart = rng.spawn(2)[1]
+find("order_gain", float(apart.normal()) + 0.0 * p.revisit_share)
 find("order_contribution", float(noise.sum()))
 find("platform_contribution", kept["share"] + equal.value)
 find("platform_gain", float(payback_months(6.0, 2.0)))
