@@ -35,8 +35,7 @@ kept = {"share": 0.0}
 kept["share"] = p.packaging_cost
 equal = find("fee_equal_ticket", p.delivery_fee / p.commission_share)
 find("dine_in_contribution", order.dine_in_contribution)
-apart = rng.spawn(2)[1]
-find("order_gain", float(apart.normal()) + 0.0 * p.revisit_share)
+find("order_gain", float(rng.spawn(2)[1].normal() + rng.normal()) + 0.0 * p.revisit_share)
 find("order_contribution", float(noise.sum()))
 find("platform_contribution", kept["share"] + equal.value)
 find("platform_gain", float(payback_months(6.0, 2.0)))
