@@ -38,7 +38,6 @@ Rows = pd.DataFrame | list[dict[str, Any]]
 # Distinguishable in the common colour-vision deficiencies and in grey; series differ by dash too.
 SERIES = ("#0b5394", "#b45309", "#0f766e", "#7c3aed", "#6b7280", "#be123c")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3])
-# From holding back to going ahead.
 # From holding back to going ahead, each darker than the one before: told apart in grey, too.
 _ACTS = ("#fbe9c8", "#e09a5b", "#4a7fbd", "#0b3d75")
 SHAPES = ("circle", "triangle-up", "square", "diamond")

@@ -344,8 +344,8 @@ def draw(what: Figure | Table, *, name: str, zh: str, en: str) -> None:
     lab = in_lab(what, title)
     # Rows without words are the same for JupyterLab, and kept once: most of a notebook is rows.
     shown = lab[VEGALITE].get("datasets", {})
-    rows = {key: rows for key, rows in what.spec.get("datasets", {}).items() if rows != shown[key]}
-    spec = what.spec | {"datasets": rows}
+    worded = {k: v for k, v in what.spec.get("datasets", {}).items() if v != shown[k]}
+    spec = what.spec | {"datasets": worded}
     bundle = {"name": name, "title": title, "spec": spec, "alt": what.alt}
     _show({CHART: bundle, **lab}, f"{en}: {what.alt['en']}")
 

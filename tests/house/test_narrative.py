@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from o2o_research import cases, narrative
+from o2o_research.charts import decision_map
 from o2o_research.errors import CaseError
 from o2o_research.narrative import decide, find, judge, open_case, read, say
 from o2o_research.terms import term
@@ -52,6 +53,25 @@ def test_a_sentence_links_its_number_to_the_appendix(shown: list[Any]) -> None:
     found = find("fee_equal_ticket", 40.0, 35.0, 45.0)
     assert found.zh == "[40 元](#f-fee_equal_ticket)"
     assert found.en_range == "[40 yuan](#f-fee_equal_ticket) (90% interval 35–45 yuan)"
+
+
+def test_rows_of_a_figure_that_hold_no_words_are_kept_once_and_read_whole(
+    shown: list[Any],
+) -> None:
+    xs, ys = np.linspace(20, 120, 11), np.linspace(0, 0.4, 9)
+    worth = xs * (0.2 - ys[:, np.newaxis])
+    figure = decision_map(
+        ("ticket", xs), ("commission_share", ys), ("order_contribution", worth), at=(68, 0.15)
+    )
+    narrative.draw(figure, name="map", zh="图", en="Map")
+    bundle = shown[-1]
+    kept = bundle[narrative.CHART]["spec"]["datasets"]
+    assert 0 < len(kept) < len(figure.spec["datasets"])
+    assert not any(len(rows) == worth.size for rows in kept.values())
+    drawn = notebook(shown[0], bundle)
+    for seen in (drawn, nbformat.reads(nbformat.writes(drawn), as_version=4)):
+        charts = [found for _, kind, found in narrative.bundles(seen) if kind == narrative.CHART]
+        assert [chart["spec"] for chart in charts] == [figure.spec]
 
 
 def test_a_name_recorded_twice_is_refused(shown: list[Any]) -> None:
