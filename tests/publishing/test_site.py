@@ -96,6 +96,7 @@ def test_the_tab_key_reaches_everything_shows_where_it_is_and_leaves_again(
 def test_the_tab_key_goes_through_a_report(browser: Browser, site: Path) -> None:
     browser.size(360, 900)
     browser.read(site / "restaurants.zh.html")
+    browser.wait(SETTLED)
     browser.run("scrollTo(0, document.body.scrollHeight)")
     stops = browser.run(
         f"{STOPS}.filter(one => one.matches('.scroll, .plot, math')).map(one => one.className || one.tagName)"
@@ -110,6 +111,7 @@ def test_the_tab_key_goes_through_a_report(browser: Browser, site: Path) -> None
 def test_what_scrolls_sideways_is_scrolled_by_keys(browser: Browser, site: Path) -> None:
     browser.size(360, 900)
     browser.read(site / "restaurants.en.html")
+    browser.wait("document.querySelector('.plot[tabindex]')")
     browser.run(
         "window.frame_ = document.querySelector('.plot[tabindex]'); frame_.focus(); 'focused'"
     )
