@@ -77,8 +77,8 @@ def seen(browser: Browser, site: Path, request: pytest.FixtureRequest) -> Seen:
     for width in WIDTHS:
         browser.size(width, 900)
         past[width] = browser.run(PAST)
-    browser.size(PAPER, 1000)
     browser.paper()
+    browser.size(PAPER, 1000)
     printed = browser.run(PRINTED)
     unsound, traced = browser.run(UNSOUND), browser.run(TRACED)
     asked = {url for url in browser.asked if not url.startswith("data:")}
