@@ -27,14 +27,10 @@ report: .venv/installed ## Build every report, zh and en, HTML and PDF
 	$(BIN)/o2o report
 
 check: .venv/installed ## Format, lint, types and static tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/pytest -q tests/static
 
-test: .venv/installed report check ## Everything: install, report, checks, all tests
-	$(BIN)/pytest -q $(TOGETHER) --ignore=tests/static
+test: .venv/installed report ## Everything: install, report, checks, all tests
+	$(BIN)/pytest -q $(TOGETHER)
 
 bench: .venv/installed ## Speed against the named peers
 	for bench in benchmarks/*.py; do $(BIN)/python $$bench; done

@@ -36,6 +36,7 @@ class Browser:
             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--remote-debugging-port=0", "--remote-allow-origins=*",
+            "--disable-back-forward-cache",  # else a process for every page that was left
             "--window-size=1280,900", f"--user-data-dir={folder / 'profile'}", "about:blank",
         ]  # fmt: skip
         self._port = folder / "profile" / "DevToolsActivePort"

@@ -22,6 +22,11 @@ from .handmade import CASE, whole
 STEMS = ("index", "claims", "evidence", "downloads", "parameters", "search")
 CASES = [stem for name in cases.case_names() for stem in (name, f"numbers-{name}")]
 PAGES = ["index.html", *(f"{stem}.{lang}.html" for stem in (*STEMS, *CASES) for lang in LANGUAGES)]
+# The page's script has seen what scrolls and what fits.
+SETTLED = (
+    "[...document.querySelectorAll('.scroll, .plot, pre, math[display=block]')]"
+    ".every(one => one.hasAttribute('tabindex') == one.scrollWidth > one.clientWidth)"
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The site as a reader meets it: from a file, by keyboard alone, at any width, on paper."""
+"""The site as a reader uses it: live charts, and everything by keyboard alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ from o2o_research.evidence import evidence
 from o2o_research.terms import LANGUAGES, Language, term
 
 from .browser import Browser
-from .conftest import PAGES
-
-WIDTHS = (360, 768, 1440)
-# The text width of A4 with the margins of the print style, in CSS pixels.
-PAPER = round((210 - 2 * 18) / 25.4 * 96)
+from .conftest import SETTLED
 
 # Where the focus is, whether it shows, and whether it can be seen.
 FOCUS = """(() => {
@@ -34,30 +30,6 @@ FOCUS = """(() => {
 })()"""
 STOPS = """[...document.querySelectorAll("a[href], input, select, button, summary, [tabindex='0']")]
   .filter(one => one.getClientRects().length)"""
-# The page's script has seen what scrolls and what fits.
-SETTLED = (
-    "[...document.querySelectorAll('.scroll, .plot, pre, math[display=block]')]"
-    ".every(one => one.hasAttribute('tabindex') == one.scrollWidth > one.clientWidth)"
-)
-
-# What of a page is cut, too small or idle on paper.
-PRINTED = """(() => {
-  const wide = [...document.querySelectorAll(".scroll, .plot, pre, math[display=block]")]
-    .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 120));
-  const small = [...document.querySelectorAll(".plot svg")].filter(svg => {
-    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-    return [...svg.querySelectorAll("text")].some(words => 0.75 * scale * parseFloat(getComputedStyle(words).fontSize) < 6);
-  }).map(svg => svg.closest("figure").id);
-  const bars = [...document.querySelectorAll(".bar, .filters, .count, .skip")].filter(one => one.getClientRects().length).length;
-  return {wide, small, bars, page: document.scrollingElement.scrollWidth <= innerWidth};
-})()"""
-# Nothing reaches past the window's edge but what scrolls in its own frame.
-PAST = """(() => {
-  const out = [...document.querySelectorAll("main *, nav *, header *")]
-    .filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".scroll, .plot, math, pre, .skip"));
-  return [document.scrollingElement.scrollWidth <= innerWidth, out.slice(0, 3).map(one => one.outerHTML.slice(0, 100))];
-})()"""
-
 pytestmark = pytest.mark.slow
 
 
@@ -81,31 +53,6 @@ def tab_to(browser: Browser, key: str, value: object) -> Any:
         if here[key] == value:
             return here
     raise AssertionError(f"the Tab key does not reach {key} {value}")
-
-
-# ── every page ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_site_is_these_pages(site: Path) -> None:
-    assert sorted(page.name for page in site.glob("*.html")) == sorted(PAGES)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_from_its_file_alone_and_fits_paper_and_every_window(
-    browser: Browser, site: Path, page: str
-) -> None:
-    browser.asked.clear()
-    browser.complaints.clear()
-    browser.size(PAPER, 1000)
-    browser.read(site / page)
-    asked = {url for url in browser.asked if not url.startswith("data:")}
-    assert (asked, browser.complaints) == ({(site / page).as_uri()}, [])
-    browser.paper()
-    assert browser.run(PRINTED) == {"wide": [], "small": [], "bars": 0, "page": True}
-    browser.screen()
-    for width in WIDTHS:
-        browser.size(width, 900)
-        assert (width, browser.run(PAST)) == (width, [True, []])
 
 
 def test_every_chart_of_every_report_is_drawn_live_without_complaint(
@@ -149,6 +96,7 @@ def test_the_tab_key_reaches_everything_shows_where_it_is_and_leaves_again(
 def test_the_tab_key_goes_through_a_report(browser: Browser, site: Path) -> None:
     browser.size(360, 900)
     browser.read(site / "restaurants.zh.html")
+    browser.wait(SETTLED)
     browser.run("scrollTo(0, document.body.scrollHeight)")
     stops = browser.run(
         f"{STOPS}.filter(one => one.matches('.scroll, .plot, math')).map(one => one.className || one.tagName)"
@@ -163,6 +111,7 @@ def test_the_tab_key_goes_through_a_report(browser: Browser, site: Path) -> None
 def test_what_scrolls_sideways_is_scrolled_by_keys(browser: Browser, site: Path) -> None:
     browser.size(360, 900)
     browser.read(site / "restaurants.en.html")
+    browser.wait("document.querySelector('.plot[tabindex]')")
     browser.run(
         "window.frame_ = document.querySelector('.plot[tabindex]'); frame_.focus(); 'focused'"
     )
@@ -251,28 +200,6 @@ def test_the_language_switch_keeps_the_place(browser: Browser, site: Path, name:
     for place in ("location.hash.slice(1)", f"'{where}'"):
         top = browser.run(f"document.getElementById({place}).getBoundingClientRect().top")
         assert abs(top) < 900, place  # the same section, on the same screen
-
-
-def test_every_number_of_a_report_leads_to_its_row_and_on_to_what_made_it(
-    browser: Browser, site: Path
-) -> None:
-    for name in cases.case_names():
-        for language in LANGUAGES:
-            browser.read(site / f"{name}.{language}.html")
-            lost = browser.run(
-                "[...document.querySelectorAll('a.number')].map(a => a.getAttribute('href'))"
-                ".filter(href => href.startsWith('#') && !document.getElementById(href.slice(1)))"
-            )
-            assert lost == []
-            rows = browser.run(
-                "[...document.querySelectorAll('[id^=f-] a')].map(a => a.getAttribute('href'))"
-            )
-            made = (site / f"numbers-{name}.{language}.html").read_text(encoding="utf-8")
-            assert rows
-            for row in rows:
-                page, _, anchor = row.partition("#")
-                assert page == f"numbers-{name}.{language}.html"
-                assert f'id="{anchor}"' in made
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
