@@ -144,7 +144,7 @@ def test_a_sweep_whose_code_changes_stops_and_mixes_nothing(
 
 def test_a_corrupt_run_is_made_again(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    batch.sweep(plan(), out, workers=2)
+    assert batch.sweep(plan(), out, workers=2).reasons == {}
     first, second, *_ = sorted((out / "runs").iterdir())
     (first / "findings.json").write_text("{}", encoding="utf-8")
     (second / "run.json").write_text("{", encoding="utf-8")

@@ -76,11 +76,12 @@ def test_a_flaw_in_a_picture_is_found(browser: Browser, site: Path) -> None:
     assert found == {"aria-hidden-focus", "nested-interactive"}
 
 
-def test_the_paint_of_a_picture_is_not_judged(browser: Browser, site: Path) -> None:
+def test_the_paint_of_a_picture_still_or_live_is_not_judged(browser: Browser, site: Path) -> None:
     browser.read(site / "phones.en.html")
     browser.run(
         "document.querySelectorAll('main > :not(figure, :has(figure))').forEach(one => one.remove())"
     )
+    browser.wait("document.querySelector('.plot .vega-embed svg.marks')")
     browser.run(
         "document.querySelectorAll('.plot svg text').forEach(one => one.setAttribute('fill', '#fdfdfd'))"
     )

@@ -63,8 +63,10 @@ def test_every_chart_of_every_report_is_drawn_live_without_complaint(
         browser.read(site / f"{name}.zh.html")
         for number in range(browser.run("document.querySelectorAll('.plot').length")):
             plot = f"document.querySelectorAll('.plot')[{number}]"
-            browser.run(f"{plot}.scrollIntoView()")
-            browser.wait(f"{plot}.querySelector('.vega-embed svg.marks')")
+            # A chart that is drawn above it may push it out of sight again.
+            browser.wait(
+                f"({plot}.scrollIntoView(), {plot}.querySelector('.vega-embed svg.marks'))"
+            )
     assert browser.complaints == []
 
 

@@ -14,6 +14,7 @@
     try {
       const embed = await load();
       const live = document.createElement("div");
+      live.ariaHidden = "true"; // as the still picture is: what it shows is said by its frame
       await embed(live, charts[plot.dataset.chart], {mode: "vega", actions: false, renderer: "svg", tooltip: {theme: "custom"}});
       plot.replaceChildren(live);
     } catch { /* the still picture stays */ }
