@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -424,6 +425,18 @@ def _buy(worth, price):  # type: ignore[no-untyped-def]
     return taken
 
 
+@njit(cache=True)
+def _cheapest(price):  # type: ignore[no-untyped-def]
+    """Each set at the least that its parts cost: nobody pays more for a bundle."""
+    least = price.copy()
+    for whole in range(1, price.size):
+        part = (whole - 1) & whole
+        while part:
+            least[whole] = min(least[whole], least[part] + least[whole ^ part])
+            part = (part - 1) & whole
+    return least
+
+
 class Sales(NamedTuple):
     """What an offer sells. Sets are numbered by their goods' bits: 1 first, 2 second, 3 both, 4 third.
 
@@ -483,24 +496,25 @@ class Bundles:
 
     def sales(self, prices: ArrayLike) -> Sales:
         """What buyers take at these prices."""
-        price = self._cheapest(np.asarray(prices, float))
-        worth = self.worths @ self.members.T
-        taken = _buy(worth, price)
-        earned = price - self.members @ self.cost
-        shares = np.bincount(taken, minlength=price.size) / len(worth)
-        paid = np.where(shares > 0, earned, 0.0)
-        left = worth[np.arange(len(worth)), taken] - price[taken]
-        return Sales(shares, float(shares @ paid), float(left.mean()), taken)
+        price = _cheapest(np.asarray(prices, float))
+        shares, profit, taken = self._taken(price)
+        left = self._set_worths[np.arange(taken.size), taken] - price[taken]
+        return Sales(shares, profit, float(left.mean()), taken)
 
-    def _cheapest(self, price: Array) -> Array:
-        """Each set at the least that its parts cost: nobody pays more for a bundle."""
-        least = price.copy()
-        for whole in range(1, price.size):
-            part = (whole - 1) & whole
-            while part:
-                least[whole] = min(least[whole], least[part] + least[whole ^ part])
-                part = (part - 1) & whole
-        return least
+    def _taken(self, price: Array) -> tuple[Array, float, Array]:
+        """Shares of the sets, profit a buyer and what each takes, at prices that parts allow."""
+        taken = _buy(self._set_worths, price)
+        shares = np.bincount(taken, minlength=price.size) / taken.size
+        paid = np.where(shares > 0, price - self._set_costs, 0.0)
+        return shares, float(shares @ paid), taken
+
+    @cached_property
+    def _set_worths(self) -> Array:
+        return np.ascontiguousarray(self.worths @ self.members.T)
+
+    @cached_property
+    def _set_costs(self) -> Array:
+        return np.asarray(self.members @ self.cost)
 
     def singles(self, prices: ArrayLike) -> Array:
         """Prices of all sets where goods are sold one by one."""
@@ -539,14 +553,14 @@ class Bundles:
         def loss(inner: Array) -> float:
             if inner.min() < 0:
                 return float(1e3 * (1.0 + np.abs(inner).sum()))
-            return -self.sales(np.r_[0.0, inner]).profit
+            return -self._taken(_cheapest(np.append(0.0, inner)))[1]
 
         step = 0.05 * float(together[-1])
         found = [
             search(loss, each[1:], step=step, tolerance=1e-7, what="mixed bundling")
             for each in starts
         ]
-        best = self._cheapest(np.r_[0.0, min(found, key=lambda answer: answer[1])[0]])
+        best = _cheapest(np.r_[0.0, min(found, key=lambda answer: answer[1])[0]])
         return max((best, alone, together), key=lambda prices: self.sales(prices).profit)
 
     def diversion(self, prices: ArrayLike, single_prices: ArrayLike) -> Diversion:
