@@ -19,7 +19,7 @@ from scipy import special
 from scipy.stats import qmc
 
 from o2o_research.domain import require
-from o2o_research.models.numerics import Array, maximise_scalar, search
+from o2o_research.models.numerics import Array, NotConverged, maximise_scalar, search
 
 # --- Tariffs --------------------------------------------------------------------------
 
@@ -411,21 +411,6 @@ def correlated_worths(
 
 
 @njit(cache=True)
-def _buy(worth, price):  # type: ignore[no-untyped-def]
-    """The set each buyer takes: most surplus, of equals the dearer; 0 is none."""
-    buyers, sets = worth.shape
-    taken = np.zeros(buyers, np.int64)
-    for i in range(buyers):
-        best, at = 0.0, 0
-        for s in range(1, sets):
-            left = worth[i, s] - price[s]
-            if left > best + 1e-12 or (left >= best - 1e-12 and price[s] > price[at]):
-                best, at = max(best, left), s
-        taken[i] = at
-    return taken
-
-
-@njit(cache=True)
 def _cheapest(price):  # type: ignore[no-untyped-def]
     """Each set at the least that its parts cost: nobody pays more for a bundle."""
     least = price.copy()
@@ -435,6 +420,83 @@ def _cheapest(price):  # type: ignore[no-untyped-def]
             least[whole] = min(least[whole], least[part] + least[whole ^ part])
             part = (part - 1) & whole
     return least
+
+
+@njit(cache=True)
+def _sell(worth, cost, price):  # type: ignore[no-untyped-def]
+    """Share of the buyers of each set, profit a buyer and the set each takes; 0 is none.
+
+    A buyer takes the set that leaves him most, of equals the dearer. ``worth`` has shape
+    (sets, buyers): set by set, the buyers are gone through side by side.
+    """
+    sets, buyers = worth.shape
+    taken, best, paid = np.zeros(buyers, np.int64), np.zeros(buyers), np.zeros(buyers)
+    for s in range(1, sets):
+        for i in range(buyers):
+            left, most = worth[s, i] - price[s], best[i]
+            takes = (left > most + 1e-12) | ((left >= most - 1e-12) & (price[s] > paid[i]))
+            best[i] = max(most, left) if takes else most
+            paid[i] = price[s] if takes else paid[i]
+            taken[i] = s if takes else taken[i]
+    shares = np.bincount(taken, minlength=sets) / buyers
+    profit = 0.0
+    for s in range(sets):
+        if shares[s] > 0:  # what is not sold may have an infinite price
+            profit += shares[s] * (price[s] - cost[s])
+    return shares, profit, taken
+
+
+@njit(cache=True)
+def _loss(inner, worth, cost):  # type: ignore[no-untyped-def]
+    if inner.min() < 0:
+        return 1e3 * (1.0 + np.abs(inner).sum())
+    price = np.zeros(inner.size + 1)
+    price[1:] = inner
+    return -_sell(worth, cost, _cheapest(price))[1]
+
+
+@njit(cache=True)
+def _descend(worth, cost, start, step):  # type: ignore[no-untyped-def]
+    """Prices and their loss at the foot of Nelder and Mead's simplex; nan where it does not shrink.
+
+    Steps are those of Gao & Han (2012, Computational Optimization and Applications 51:259-277).
+    Of corners that lose alike the older is the better.
+    """
+    n = start.size
+    corner = start + step * np.eye(n + 1, n, -1)
+    loss = np.empty(n + 1)
+    for k in range(n + 1):
+        loss[k] = _loss(corner[k], worth, cost)
+    flat = 1e-7 * max(1.0, abs(loss[0]))
+    further, nearer, smaller = 1.0 + 2.0 / n, 0.75 - 0.5 / n, 1.0 - 1.0 / n
+    for _ in range(20_000):
+        order = np.argsort(loss, kind="mergesort")
+        corner, loss = corner[order], loss[order]
+        if loss[n] - loss[0] <= flat and np.abs(corner[1:] - corner[0]).max() <= 1e-5:
+            return corner[0], loss[0]
+        middle, worst = corner[:n].sum(axis=0) / n, corner[n]
+        tried = 2.0 * middle - worst
+        found = _loss(tried, worth, cost)
+        if found < loss[0]:
+            other = (1.0 + further) * middle - further * worst
+            lost = _loss(other, worth, cost)
+            if lost < found:
+                tried, found = other, lost
+        elif found >= loss[n - 1]:
+            outside = found < loss[n]
+            if outside:
+                other = (1.0 + nearer) * middle - nearer * worst
+            else:
+                other = (1.0 - nearer) * middle + nearer * worst
+            lost = _loss(other, worth, cost)
+            if lost > found if outside else lost >= loss[n]:
+                for k in range(1, n + 1):
+                    corner[k] = corner[0] + smaller * (corner[k] - corner[0])
+                    loss[k] = _loss(corner[k], worth, cost)
+                continue
+            tried, found = other, lost
+        corner[n], loss[n] = tried, found
+    return corner[0], np.nan
 
 
 class Sales(NamedTuple):
@@ -497,20 +559,13 @@ class Bundles:
     def sales(self, prices: ArrayLike) -> Sales:
         """What buyers take at these prices."""
         price = _cheapest(np.asarray(prices, float))
-        shares, profit, taken = self._taken(price)
-        left = self._set_worths[np.arange(taken.size), taken] - price[taken]
+        shares, profit, taken = _sell(self._set_worths, self._set_costs, price)
+        left = self._set_worths[taken, np.arange(taken.size)] - price[taken]
         return Sales(shares, profit, float(left.mean()), taken)
-
-    def _taken(self, price: Array) -> tuple[Array, float, Array]:
-        """Shares of the sets, profit a buyer and what each takes, at prices that parts allow."""
-        taken = _buy(self._set_worths, price)
-        shares = np.bincount(taken, minlength=price.size) / taken.size
-        paid = np.where(shares > 0, price - self._set_costs, 0.0)
-        return shares, float(shares @ paid), taken
 
     @cached_property
     def _set_worths(self) -> Array:
-        return np.ascontiguousarray(self.worths @ self.members.T)
+        return np.ascontiguousarray((self.worths @ self.members.T).T)
 
     @cached_property
     def _set_costs(self) -> Array:
@@ -550,16 +605,10 @@ class Bundles:
             np.minimum(1.3 * alone, together[-1] * np.maximum(size, 0.75)),
         ]
 
-        def loss(inner: Array) -> float:
-            if inner.min() < 0:
-                return float(1e3 * (1.0 + np.abs(inner).sum()))
-            return -self._taken(_cheapest(np.append(0.0, inner)))[1]
-
         step = 0.05 * float(together[-1])
-        found = [
-            search(loss, each[1:], step=step, tolerance=1e-7, what="mixed bundling")
-            for each in starts
-        ]
+        found = [_descend(self._set_worths, self._set_costs, each[1:], step) for each in starts]
+        if not np.isfinite([loss for _, loss in found]).all():
+            raise NotConverged("mixed bundling: a simplex has not shrunk")
         best = _cheapest(np.r_[0.0, min(found, key=lambda answer: answer[1])[0]])
         return max((best, alone, together), key=lambda prices: self.sales(prices).profit)
 

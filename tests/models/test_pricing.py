@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from o2o_research.models import numerics, pricing
 from o2o_research.models.pricing import (
     UNIFORM_BUNDLE_PRICE,
     UNIFORM_BUNDLE_PROFIT,
@@ -252,6 +253,21 @@ def test_mixed_bundling_is_never_worse_than_the_two_pure_ways(seed, goods):
     assert mixed.profit >= sample.sales(sample.best_whole()).profit - 1e-12
     assert mixed.shares.sum() == pytest.approx(1.0)
     assert mixed.surplus >= 0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_compiled_simplex_goes_the_way_of_scipys(seed):
+    rng = np.random.default_rng(seed)
+    sample = Bundles(worths=rng.lognormal(2.0, 0.7, (512, 3)), cost=np.array([2.0, 1.0, 0.5]))
+    worth, cost = sample._set_worths, sample._set_costs
+    # Every set cheaper than its parts: no two corners lose alike, so that no order is open.
+    start = sample.best_singles()[1:] * (1.15 - 0.2 * sample.members.sum(axis=1)[1:] / 3)
+    prices, loss = pricing._descend(worth, cost, start, 0.7)
+    wanted = numerics.search(
+        lambda at: float(pricing._loss(at, worth, cost)), start, step=0.7, tolerance=1e-7
+    )
+    assert prices == pytest.approx(wanted[0], rel=1e-12)
+    assert loss == pytest.approx(wanted[1], rel=1e-12)
 
 
 def test_nobody_pays_more_for_a_bundle_than_for_its_parts():
