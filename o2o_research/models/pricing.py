@@ -188,8 +188,16 @@ class Travellers:
         return self.worth(menu.quantity) - menu.payment
 
     def best_two_part(self) -> Tariff:
-        """The one two-part tariff that earns most: a rate, and the fee its smallest user will bear."""
-        return self._best_of(self.two_part)
+        """The one two-part tariff that earns most: a rate, and the fee its smallest user will bear.
+
+        Served from type i on, with fee (v_i - r)^2 / 2b, profit is a parabola in the rate with
+        its top at c + m_i - v_i, m_i the mean first worth of those served. Without a fee the
+        price is linear.
+        """
+        rates = np.minimum(self.cost + self._mean_above - self.first_worth, self.first_worth)
+        return self._best_of(
+            [self.two_part(rate, i) for i, rate in enumerate(rates.tolist())] + self._linear
+        )
 
     def two_part(self, rate: float, smallest: int) -> Tariff:
         """The tariff at a rate with the fee that leaves type ``smallest`` nothing."""
@@ -198,18 +206,23 @@ class Travellers:
 
     def best_linear(self) -> Tariff:
         """The one price a unit that earns most, without a fee."""
-        return self._best_of(lambda rate, _: Tariff(fee=0.0, rate=rate))
+        return self._best_of(self._linear)
 
-    def _best_of(self, tariff: Callable[[float, int], Tariff]) -> Tariff:
-        top, found = float(self.first_worth[-1]), []
-        for smallest in range(self.share.size):
+    @property
+    def _linear(self) -> list[Tariff]:
+        """The best price that serves from each type on: the top of (r - c)(m_i - r), or an end."""
+        below = np.append(0.0, self.first_worth[:-1])
+        rates = np.clip((self.cost + self._mean_above) / 2, below, self.first_worth)
+        return [Tariff(fee=0.0, rate=rate) for rate in rates.tolist()]
 
-            def profit(rates: Array, smallest: int = smallest) -> Array:
-                return np.array([self.choose([tariff(float(r), smallest)]).profit for r in rates])
+    @property
+    def _mean_above(self) -> Array:
+        """Mean first worth of each type and all larger ones. [m]"""
+        share, worth = self.share[::-1], self.first_worth[::-1]
+        return np.asarray((np.cumsum(share * worth) / np.cumsum(share))[::-1])
 
-            rate = maximise_scalar(profit, 0.0, top, what="tariff")
-            found.append(tariff(rate, smallest))
-        return max(found, key=lambda each: self.choose([each]).profit)
+    def _best_of(self, tariffs: Sequence[Tariff]) -> Tariff:
+        return max(tariffs, key=lambda each: self.choose([each]).profit)
 
     @property
     def first_best(self) -> float:

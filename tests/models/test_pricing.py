@@ -121,6 +121,17 @@ def test_richer_menus_earn_more(trip):
     assert menu.profit <= trip.first_best + 1e-9
 
 
+@settings(max_examples=25)
+@given(trip=travellers())
+def test_no_rate_earns_more_than_the_best(trip):
+    linear = trip.choose([trip.best_linear()]).profit
+    two_part = trip.choose([trip.best_two_part()]).profit
+    for rate in np.linspace(0.0, trip.first_worth[-1], 101):
+        assert trip.choose([Tariff(fee=0.0, rate=rate)]).profit <= linear + 1e-12
+        for smallest in range(trip.share.size):
+            assert trip.choose([trip.two_part(rate, smallest)]).profit <= two_part + 1e-12
+
+
 def test_the_menu_sold_as_packages_is_picked_as_meant():
     trip = Travellers(
         share=np.array([0.5, 0.3, 0.2]), first_worth=np.array([3.0, 4.0, 6.0]), slope=0.5, cost=1.0
@@ -138,10 +149,10 @@ def test_the_menu_sold_as_packages_is_picked_as_meant():
 def test_one_type_pays_all_its_worth_in_a_two_part_tariff_at_cost():
     trip = Travellers(share=np.array([1.0]), first_worth=np.array([5.0]), slope=1.0, cost=2.0)
     tariff = trip.best_two_part()
-    assert tariff.rate == pytest.approx(2.0, abs=1e-4)
+    assert tariff.rate == pytest.approx(2.0, rel=1e-12)
     assert trip.choose([tariff]).profit == pytest.approx(trip.first_best, rel=1e-8)
     # Linear monopoly: rate (v + c) / 2, a quarter of the squared margin.
-    assert trip.best_linear().rate == pytest.approx(3.5, abs=1e-4)
+    assert trip.best_linear().rate == pytest.approx(3.5, rel=1e-12)
 
 
 def test_use_under_a_block_tariff_bends_at_the_allowance():
