@@ -341,14 +341,14 @@ def channels(
     )  # fmt: skip
 
 
-def margins(p: Any, markup: Any, rebate: float | None = None) -> Array:
+def margins(p: Any, markup: Any, rebate: ArrayLike | None = None) -> Array:
     """Yuan that a phone leaves in each channel: markup and premium less the channel's rebate.
 
-    ``rebate`` stands for those of both kinds of store where it is given.
+    ``rebate`` stands for those of both kinds of store where it is given; shape (..., draws + 1).
     """
-    zero = np.zeros(np.shape(markup))
     carrier = p.carrier_rebate if rebate is None else rebate
     retail = p.retail_rebate if rebate is None else rebate
+    zero = np.zeros(np.broadcast(markup, carrier, retail).shape)
     return np.stack(
         [
             markup + zero,
@@ -386,27 +386,19 @@ def network_gain_by_coverage(p: Any, taste: Taste, markup: Any, covers: ArrayLik
 
 def network_gain_by_rebate(p: Any, here: ChannelChoice, markup: Any, rebates: ArrayLike) -> Array:
     """``network_gain`` where both kinds of store get one rebate a phone, (rebates, draws + 1)."""
-    rows = []
-    for rebate in np.asarray(rebates, float):
-        margin = margins(p, markup, rebate)
-        rows.append(here.network_gain(margin) * p.phones_a_year - p.network_cost)
-    return np.array(rows)
+    margin = margins(p, markup, np.asarray(rebates, float)[:, np.newaxis])
+    return np.asarray(here.network_gain(margin) * p.phones_a_year - p.network_cost)
 
 
 def network_plane(
     p: Any, taste: Taste, markup: Any, covers: ArrayLike, rebates: ArrayLike
 ) -> Array:
     """``network_gain`` at the stated values over coverage and rebate, (rebates, covers)."""
+    margin = margins(p, markup, np.asarray(rebates, float)[:, np.newaxis])
     columns = []
     for cover in np.asarray(covers, float):
-        here = channels(p, taste, coverage=cover)
-        cost = p.network_cost * cover / p.coverage_share
-        columns.append(
-            [
-                float((here.network_gain(margins(p, markup, rebate)) * p.phones_a_year - cost)[0])
-                for rebate in np.asarray(rebates, float)
-            ]
-        )
+        gain = channels(p, taste, coverage=cover).network_gain(margin) * p.phones_a_year
+        columns.append((gain - p.network_cost * cover / p.coverage_share)[:, 0])
     return np.array(columns).T
 
 
@@ -545,43 +537,42 @@ ABROAD = (
 )  # fmt: skip
 
 
-def learning_gain(p: Any, *, talk: Any = None, cost: Any = None, most: int = 400) -> float:
+def learning_gain(
+    p: Any, *, talk: float | None = None, cost: ArrayLike | None = None, most: int = 400
+) -> float | Array:
     """What four first, and the others later only if they pay, earns more than all at once, yuan.
 
     A mean over plausible worlds: the four shops show which one it is, and in those where the
-    others would lose they are left alone.
+    others would lose they are left alone. ``cost`` is that of entering a country; the answer
+    has its shape.
     """
     worlds = SimpleNamespace(
         **{name: np.ravel(getattr(p, name))[1 : most + 1] for name in ABROAD if np.ndim(getattr(p, name))},
         **{name: getattr(p, name) for name in ABROAD if not np.ndim(getattr(p, name))},
         abroad_markets=p.abroad_markets, abroad_years=p.abroad_years, shops_abroad=p.shops_abroad,
     )  # fmt: skip
-    if cost is not None:
-        worlds.launch_cost = worlds.launch_cost * (cost / _draw(p.launch_cost, 0))
+    today = _draw(p.launch_cost, 0)
+    dearer = np.asarray(today if cost is None else cost, float) / today
+    worlds.launch_cost = worlds.launch_cost * dearer[..., np.newaxis]
     plan = abroad(
         worlds, talk=None if talk is None else worlds.cross_talk * (talk / _draw(p.cross_talk, 0))
     )
     later = np.asarray(plan.value(launches(p, _draw(p.launch_gap, 0))))
     never = np.asarray(plan.value(launches(p, 12.0 * p.abroad_years)))
     once = np.asarray(plan.value(launches(p, 0.0)))
-    return float(np.mean(np.maximum(later, never)) - np.mean(once))
+    return np.asarray(np.maximum(later, never).mean(axis=-1) - once.mean(axis=-1))[()]
 
 
 def learning_by_cost(p: Any, costs: ArrayLike) -> Array:
     """``learning_gain`` over the cost of entering a country, shape (costs,)."""
-    return np.array([learning_gain(p, cost=float(each)) for each in np.asarray(costs, float)])
+    return np.asarray(learning_gain(p, cost=costs))
 
 
 def learning_plane(p: Any, talks: ArrayLike, costs: ArrayLike) -> Array:
     """``learning_gain`` over talk and cost, (costs, talks), from fewer worlds."""
-    return np.array(
-        [
-            [
-                learning_gain(p, talk=float(x), cost=float(y), most=80)
-                for x in np.asarray(talks, float)
-            ]
-            for y in np.asarray(costs, float)
-        ]
+    return np.stack(
+        [learning_gain(p, talk=float(x), cost=costs, most=80) for x in np.asarray(talks, float)],
+        axis=-1,
     )
 
 

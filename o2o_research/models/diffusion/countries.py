@@ -94,31 +94,26 @@ class CountryLaunches:
         """How many."""
         return int(np.shape(self.markets)[-1])
 
-    def _rows(self, launches: ArrayLike) -> tuple[tuple[int, ...], list[Array]]:
-        """Parameters and launches as rows of one batch."""
+    def _rows(self, launches: ArrayLike) -> tuple[tuple[int, ...], Array, list[Array]]:
+        """What sales hang on, launches first, as rows of one batch; money and markets do not matter."""
         n = self.countries
         tau = np.asarray(launches, float)
         if tau.shape[-1:] != (n,) or not np.all(tau >= 0):
             raise ValueError(f"launches must end in one time >= 0 a country ({n}), got {tau}")
-        flat = [
-            tau, self.markets, self.innovation, self.imitation, self.margin, self.launch_cost,
-            self.running_cost, self.rival_rate,
-        ]  # fmt: skip
+        by_country = [tau, self.innovation, self.imitation]
         lead = np.broadcast_shapes(
-            *(np.shape(v)[:-1] for v in flat),
+            *(np.shape(v)[:-1] for v in by_country),
             np.shape(self.cross_border)[:-2],
             np.shape(self.discount_rate),
         )
-        rows: list[Any] = [
-            np.broadcast_to(np.asarray(v, float), (*lead, n)).reshape(-1, n) for v in flat
-        ]
+        rows: list[Any] = [np.broadcast_to(v, (*lead, n)).reshape(-1, n) for v in by_country]
         rows.append(np.broadcast_to(self.cross_border, (*lead, n, n)).reshape(-1, n, n))
         rows.append(np.broadcast_to(np.asarray(self.discount_rate, float), lead).reshape(-1))
-        return lead, [np.ascontiguousarray(row, float) for row in rows]
+        return lead, tau, [np.ascontiguousarray(row, float) for row in rows]
 
     def shares(self, launches: ArrayLike, periods: int) -> Array:
         """Adopted shares at the end of each period, shape (periods + 1, ..., n)."""
-        lead, (tau, _, p, q, _, _, _, _, c, _) = self._rows(launches)
+        lead, _, (tau, p, q, c, _) = self._rows(launches)
         path = _shares(tau, p, q, c, periods, _STEPS)
         return np.asarray(path.reshape(periods + 1, *lead, self.countries))
 
@@ -136,18 +131,17 @@ class CountryLaunches:
         -------
         float, or ndarray of the shape in front of the countries
         """
-        lead, (tau, m, p, q, margin, launch, running, h, c, r) = self._rows(launches)
-        sold = _discounted(tau, p, q, c, r, self.horizon, _STEPS)
-        rate = r[:, None]
+        lead, tau, (at, p, q, c, r) = self._rows(launches)
+        sold = _discounted(at, p, q, c, r, self.horizon, _STEPS).reshape(*lead, self.countries)
+        rate = np.asarray(self.discount_rate, float)[..., np.newaxis]
         kept = np.exp(-rate * tau)
         with np.errstate(invalid="ignore", divide="ignore"):
             years = np.where(
                 rate > 0, (kept - np.exp(-rate * self.horizon)) / rate, self.horizon - tau
             )
-        entered = tau < self.horizon
-        each = margin * m * np.exp(-h * tau) * sold - launch * kept - running * years
-        total = np.where(entered, each, 0.0).sum(axis=1)
-        return np.asarray(total, float).reshape(lead)[()]
+        earned = self.margin * self.markets * np.exp(-self.rival_rate * tau) * sold
+        each = earned - self.launch_cost * kept - self.running_cost * years
+        return np.asarray(np.where(tau < self.horizon, each, 0.0).sum(axis=-1), float)[()]
 
     def sprinkler(self) -> Array:
         """Everywhere at once."""
