@@ -551,9 +551,9 @@ def learning_gain(
         **{name: getattr(p, name) for name in ABROAD if not np.ndim(getattr(p, name))},
         abroad_markets=p.abroad_markets, abroad_years=p.abroad_years, shops_abroad=p.shops_abroad,
     )  # fmt: skip
-    today = _draw(p.launch_cost, 0)
-    dearer = np.asarray(today if cost is None else cost, float) / today
-    worlds.launch_cost = worlds.launch_cost * dearer[..., np.newaxis]
+    if cost is not None:
+        dearer = np.asarray(cost, float) / _draw(p.launch_cost, 0)
+        worlds.launch_cost = worlds.launch_cost * dearer[..., np.newaxis]
     plan = abroad(
         worlds, talk=None if talk is None else worlds.cross_talk * (talk / _draw(p.cross_talk, 0))
     )

@@ -95,7 +95,7 @@ class CountryLaunches:
         return int(np.shape(self.markets)[-1])
 
     def _rows(self, launches: ArrayLike) -> tuple[tuple[int, ...], Array, list[Array]]:
-        """What sales hang on, launches first, as rows of one batch; money and markets do not matter."""
+        """The launches, and with them all that discounted shares hang on, as rows of one batch."""
         n = self.countries
         tau = np.asarray(launches, float)
         if tau.shape[-1:] != (n,) or not np.all(tau >= 0):
