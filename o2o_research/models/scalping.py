@@ -19,9 +19,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta
 
 from o2o_research.domain import require
@@ -147,26 +146,33 @@ def count_accounts(
     public_accounts : a device used by more accounts than that is public (a kiosk, a ward's
         network) and links nobody: one such device would tie the whole city together
     """
-    names, account = np.unique(log.account, return_inverse=True)
+    number, first = _number(log.account)
+    order = np.argsort(log.account[first])
+    names, account = log.account[first[order]], np.argsort(order)[number]
     n = names.size
     fast = np.bincount(
         account, weights=log.booked_at - log.released_at <= fast_seconds, minlength=n
     )
-    day = np.floor(log.booked_at / DAY).astype(np.int64)
-    by_day, in_day = _pairs(account, day)
-    most = np.zeros(n)
-    np.maximum.at(most, by_day, in_day)
-    patients = np.bincount(_pairs(account, log.patient)[0], minlength=n)
-    doctors = np.bincount(_pairs(account, log.doctor)[0], minlength=n)
+    day, patient, doctor = (
+        _number(key)[0]
+        for key in (np.floor(log.booked_at / DAY).astype(np.int64), log.patient, log.doctor)
+    )
+    days, most = _variety(account, day, n)
+    patients = _variety(account, patient, n)[0]
+    device = _number(log.device)[0]
+    users = _variety(device, account, device.max(initial=-1) + 1)[0]
+    group = _tied(account, device, users <= public_accounts, n)
+    # A patient whom two accounts of a group booked is counted once in the group.
+    reached = _variety(group[account], patient, n)[0][group]
     counts = np.column_stack(
         [
             fast,
             most,
-            np.bincount(by_day, minlength=n),
+            days,
             patients,
-            doctors,
+            _variety(account, doctor, n)[0],
             _rebooked(log, account, n, pair_seconds),
-            _linked(log, account, n, patients, public_accounts),
+            reached - patients,
         ]
     )
     return Accounts(account=names, counts=counts.astype(float))
@@ -887,51 +893,106 @@ def _ratio(top: ArrayLike, bottom: ArrayLike) -> Array:
     return np.asarray(np.where(below > 0, above / np.where(below > 0, below, 1), np.nan))
 
 
-def _pairs(left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Distinct (left, right) pairs: the left of each, and how often it occurs."""
-    low = right.min(initial=0)
-    width = int(right.max(initial=0) - low) + 1
-    if int(left.max(initial=0)) + 1 > (2**63 - 1) // width:
-        right = np.unique(right, return_inverse=True)[1]
-        low, width = 0, int(right.max(initial=0)) + 1
-    keys, counts = np.unique(left * width + (right - low), return_counts=True)
-    return keys // width, counts
+@njit(cache=True)
+def _number(keys):  # type: ignore[no-untyped-def]
+    """Keys numbered from 0 as they first come, and the row where each does.
+
+    Keys that lie close have a table with a place for each, others one of hashes.
+    """
+    bits = 4
+    while 1 << bits < 2 * keys.size:
+        bits += 1
+    low = keys.min() if keys.size else 0
+    span = keys.max() - low + 1 if keys.size else 0
+    close = 0 <= span <= 8 << bits
+    table = np.full(span if close else 1 << bits, -1)
+    number, first = np.empty_like(keys), np.empty_like(keys)
+    known = 0
+    for row in range(keys.size):
+        at = keys[row] - low
+        if not close:
+            # The upper bits of a product with the golden ratio's (Knuth, volume 3, section 6.4).
+            mixed = np.uint64(at) * np.uint64(11400714819323198485)
+            at = np.int64(mixed >> np.uint64(64 - bits))
+            while table[at] >= 0 and keys[first[table[at]]] != keys[row]:
+                at = (at + 1) & ((1 << bits) - 1)
+        if table[at] < 0:
+            table[at] = known
+            first[known] = row
+            known += 1
+        number[row] = table[at]
+    return number, first[:known]
+
+
+@njit(cache=True)
+def _variety(group, value, groups):  # type: ignore[no-untyped-def]
+    """How many different values each group has, and how often its commonest occurs."""
+    end = np.zeros(groups + 1, np.int64)
+    for row in range(group.size):
+        end[group[row] + 1] += 1
+    end = np.cumsum(end)
+    sorted_values = np.empty_like(value)
+    for row in range(group.size):
+        sorted_values[end[group[row]]] = value[row]
+        end[group[row]] += 1
+    different, most = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    values = value.max() + 1 if value.size else 0
+    last, times = np.full(values, -1), np.zeros(values, np.int64)
+    row = 0
+    for one in range(groups):
+        while row < end[one]:
+            at = sorted_values[row]
+            if last[at] != one:
+                last[at], times[at] = one, 0
+                different[one] += 1
+            times[at] += 1
+            most[one] = max(most[one], times[at])
+            row += 1
+    return different, most
+
+
+@njit(cache=True)
+def _tied(account, device, private, accounts):  # type: ignore[no-untyped-def]
+    """The first account of each account's group, whom private devices tie together."""
+    root, owner = np.arange(accounts), np.full(private.size, -1)
+    for row in range(account.size):
+        at = device[row]
+        if not private[at]:
+            continue
+        one = account[row]
+        other = owner[at] if owner[at] >= 0 else one
+        while root[one] != one:
+            root[one] = root[root[one]]
+            one = root[one]
+        while root[other] != other:
+            root[other] = root[root[other]]
+            other = root[other]
+        one, other = min(one, other), max(one, other)
+        root[other] = owner[at] = one
+    for one in range(accounts):
+        root[one] = root[root[one]]
+    return root
 
 
 def _rebooked(log: Registrations, account: Indices, n: int, pair_seconds: float) -> Array:
     """Pairs an account took part in, as the one who cancels; the heir must be another patient."""
-    slot = np.unique(
-        log.doctor * np.int64(2**32) + log.visit_at.astype(np.int64), return_inverse=True
-    )[1]
-    begin = log.booked_at.min(initial=0)
-    span = max(np.nanmax(log.cancelled_at, initial=0), log.booked_at.max(initial=0)) - begin + 1
-    moment = slot * span + (log.booked_at - begin)
+    slot = _number(log.doctor * np.int64(2**32) + log.visit_at.astype(np.int64))[0]
+    rows = np.flatnonzero(np.bincount(slot)[slot] > 1)
+    if not rows.size:
+        return np.zeros(n)
+    slot, booked, cancelled = slot[rows], log.booked_at[rows], log.cancelled_at[rows]
+    begin = booked.min()
+    span = max(np.nanmax(cancelled, initial=begin), booked.max()) - begin + 1
+    moment = slot * span + (booked - begin)
     order = np.argsort(moment)
-    gone = np.flatnonzero(~np.isnan(log.cancelled_at))
-    freed = slot[gone] * span + (log.cancelled_at[gone] - begin)
-    heir = np.searchsorted(moment[order], freed, side="left")
+    gone = np.flatnonzero(~np.isnan(cancelled))
+    heir = np.searchsorted(moment[order], slot[gone] * span + (cancelled[gone] - begin))
     exists = heir < order.size
-    gone, freed, heir = gone[exists], freed[exists], order[heir[exists]]
-    hit = (moment[heir] - freed <= pair_seconds) & (slot[heir] == slot[gone])
-    hit &= log.patient[heir] != log.patient[gone]
-    return np.asarray(np.bincount(account[gone[hit]], minlength=n), float)
-
-
-def _linked(
-    log: Registrations, account: Indices, n: int, patients: Indices, public_accounts: int
-) -> Array:
-    """Patients of other accounts in the same component of accounts and private devices."""
-    device = np.unique(log.device, return_inverse=True)[1]
-    count = int(device.max(initial=-1)) + 1
-    key = np.unique(account * count + device)
-    who, where = key // count, key % count
-    private = np.bincount(where, minlength=count)[where] <= public_accounts
-    who, where = who[private], where[private]
-    graph = coo_array((np.ones(who.size, np.int8), (who, n + where)), shape=(n + count, n + count))
-    component = connected_components(graph, directed=False)[1][:n].astype(np.int64)
-    reached = np.bincount(_pairs(component[account], log.patient)[0], minlength=n + count)
-    # A patient whom two accounts of the component booked is counted once in the component.
-    return np.asarray(np.maximum(reached[component] - patients, 0), float)
+    gone, heir = gone[exists], order[heir[exists]]
+    hit = (booked[heir] - cancelled[gone] <= pair_seconds) & (slot[heir] == slot[gone])
+    gone, heir = rows[gone[hit]], rows[heir[hit]]
+    gone = gone[log.patient[heir] != log.patient[gone]]
+    return np.asarray(np.bincount(account[gone], minlength=n), float)
 
 
 def _group(kind: Indices, size: Array, rng: np.random.Generator) -> Indices:
