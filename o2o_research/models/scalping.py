@@ -625,20 +625,21 @@ class Adaptation:
 
         The number of accounts is held: above 1, scalpers move to a kind the flags do not see.
         """
-        kept = self.volume * (1 - self.detected_share)
-        return self._at_best_reply(scalper, kept, none=0.0) / self.bold_volume
+        return self._replies(scalper)[0]
 
     def caught_share(self, scalper: Scalper) -> Array:
         """Share of their appointments that is blocked once they have taken up what earns most;
         all of it where nothing earns. Shape (thresholds, ...)."""
-        return self._at_best_reply(scalper, self.detected_share, none=1.0)
+        return self._replies(scalper)[1]
 
-    def _at_best_reply(self, scalper: Scalper, values: Array, *, none: float) -> Array:
-        answers = []
-        for detected, value in zip(self.detected_share, values, strict=True):
-            best = scalper.best_reply(self.volume.ravel(), detected.ravel())
-            answers.append(np.where(best >= 0, value.ravel()[best], none))
-        return np.array(answers)
+    def _replies(self, scalper: Scalper) -> tuple[Array, Array]:
+        kept, caught = [], []
+        volume = self.volume.ravel()
+        for detected in self.detected_share.reshape(-1, volume.size):
+            best = scalper.best_reply(volume, detected)
+            kept.append(np.where(best >= 0, (volume * (1 - detected))[best], 0.0))
+            caught.append(np.where(best >= 0, detected[best], 1.0))
+        return np.array(kept) / self.bold_volume, np.array(caught)
 
 
 def adaptation(
@@ -660,7 +661,8 @@ def adaptation(
     """
     seed = rng.integers(2**63)
     levels = np.asarray(cautions, float)
-    volume = np.zeros((_SCALPER_MIX.size, levels.size))
+    kinds = np.arange(_HONEST_MIX.size, len(KINDS))
+    volume = np.zeros((kinds.size, levels.size))
     detected: list[Array] = []
     for number, caution in enumerate(levels):
         made = synthetic_registrations(
@@ -670,12 +672,10 @@ def adaptation(
         kept = np.bincount(
             made.log.account, weights=np.isnan(made.log.cancelled_at), minlength=accounts
         )
-        shares = np.zeros((caught.shape[0], _SCALPER_MIX.size))
-        for kind in range(_SCALPER_MIX.size):
-            mine = made.kind == kind + _HONEST_MIX.size
-            volume[kind, number] = kept[mine].mean()
-            shares[:, kind] = (kept * caught)[:, mine].sum(axis=1) / kept[mine].sum()
-        detected.append(shares)
+        mine = made.kind == kinds[:, None]
+        sold = mine @ kept
+        volume[:, number] = sold / mine.sum(axis=1)
+        detected.append(caught @ (mine * kept).T / sold)
     return Adaptation(volume=volume, detected_share=np.stack(detected, axis=2))
 
 
@@ -743,7 +743,7 @@ class Contest:
             if not mine.any():
                 continue
             one = Scalper(margin=margin[mine], account_cost=cost[mine])
-            kept[:, mine], caught[:, mine] = adapted.kept_share(one), adapted.caught_share(one)
+            kept[:, mine], caught[:, mine] = adapted._replies(one)
         blocked = np.append(self.levels, self.rule_level)[:, None]
         loss = 1000 * (block * (1 - share) * blocked + catch * share * kept)
         best = loss[:-1].argmin(axis=0)
