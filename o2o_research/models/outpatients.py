@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from o2o_research.domain import require
@@ -46,6 +47,7 @@ STEPS = (
     ("drugs", "pharmacy"),
 )
 _STEP = {what: number for number, (what, _) in enumerate(STEPS)}
+_CONSULT = _STEP["consult"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,33 +256,22 @@ class OutpatientDay:
     def run(self, people: Patients, phase: Phase) -> Day:
         """The day of these patients in a phase."""
         users = people.users(phase)
-        does = people.steps(users)
-        n, steps = does.shape
-        place = np.array([_place(kind) for _, kind in STEPS])
-        stations = np.broadcast_to(place, (n, steps)).copy()
-        doctors = 2 + len(KINDS) - 1 + people.department
-        for what in ("consult", "return"):
-            stations[:, _STEP[what]] = doctors
-        # One walk before each stop in the building; the laboratory works while they sit.
-        walks = does.copy()
-        walks[:, _STEP["analysis"]] = False
         way = np.where(users, self.guided_minutes, self.walk_minutes)[:, None] * people.pace
-        visits = np.stack([walks, does], axis=2).reshape(n, 2 * steps)
-        all_stations = np.stack([np.zeros_like(stations), stations], axis=2).reshape(n, -1)
-        all_service = np.stack([way, people.service], axis=2).reshape(n, -1)
-        # Who comes back from tests does not queue up again behind the newly come.
-        priority = np.zeros((n, 2 * steps), np.int64)
-        priority[:, 2 * _STEP["consult"] + 1] = 1
-        counts = visits.sum(axis=1)
+        first, which, station, service, priority = _visits(
+            people.steps(users),
+            np.array([_place(kind) for _, kind in STEPS]),
+            2 + len(KINDS) - 1 + people.department,
+            people.service,
+            way,
+        )
         journeys = Journeys(
             arrival=np.where(users & people.slotted, people.slot, people.walk_in),
-            first=np.concatenate([[0], np.cumsum(counts)]),
-            station=all_stations[visits],
-            service=all_service[visits],
-            priority=priority[visits],
+            first=first,
+            station=station,
+            service=service,
+            priority=priority,
         )
         run = simulate(journeys, self.stations)
-        which = np.broadcast_to(np.arange(2 * steps), visits.shape)[visits]
         return Day(day=self, people=people, users=users, run=run, which=which)
 
     @classmethod
@@ -349,10 +340,11 @@ class Day:
     @cached_property
     def waits(self) -> Array:
         """Wait before each step, 0 where not taken. Shape (patients, steps)."""
-        table = np.zeros((self.users.size, len(STEPS)))
-        stops = self.which % 2 == 1
-        table[self.run.journeys.patient[stops], self.which[stops] // 2] = self.run.wait[stops]
-        return table
+        return self._by_step(self.run.wait, 1)
+
+    def _by_step(self, values: Array, odd: int) -> Array:
+        """Values of the stops, or of the ways to them, as a table of patients and steps."""
+        return np.asarray(_by_step(self.run.journeys.first, self.which, values, odd, len(STEPS)))
 
     @cached_property
     def remote_wait(self) -> Array:
@@ -373,9 +365,7 @@ class Day:
     @cached_property
     def walking(self) -> Array:
         """Walking between stations."""
-        ways = self.which % 2 == 0
-        owner, minutes = self.run.journeys.patient[ways], self.run.journeys.service[ways]
-        return np.asarray(np.bincount(owner, minutes, minlength=self.users.size), float)
+        return np.asarray(self._by_step(self.run.journeys.service, 0).sum(axis=1))
 
     @property
     def on_site(self) -> Array:
@@ -415,6 +405,50 @@ class Day:
             started=self.run.started[stop],
             ended=self.run.ended[stop],
         )
+
+
+@njit(cache=True)
+def _visits(does, place, doctors, service, way):  # type: ignore[no-untyped-def]
+    """Where each patient's visits begin, which each is, its station, time and priority.
+
+    Way and stop of step k are visits 2 k and 2 k + 1.
+    """
+    patients, steps = does.shape
+    most = 2 * does.sum()
+    first, minutes = np.zeros(patients + 1, np.int64), np.empty(most)
+    which, station, priority = (
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
+    visit = 0
+    for patient in range(patients):
+        for step in range(steps):
+            if not does[patient, step]:
+                continue
+            # One walk before each stop in the building; the laboratory works while they sit.
+            if place[step] != 1:
+                which[visit], station[visit], priority[visit] = 2 * step, 0, 0
+                minutes[visit] = way[patient, step]
+                visit += 1
+            which[visit] = 2 * step + 1
+            station[visit] = place[step] if place[step] >= 0 else doctors[patient]
+            # Who comes back from tests does not queue up again behind the newly come.
+            priority[visit] = step == _CONSULT
+            minutes[visit] = service[patient, step]
+            visit += 1
+        first[patient + 1] = visit
+    return first, which[:visit], station[:visit], minutes[:visit], priority[:visit]
+
+
+@njit(cache=True)
+def _by_step(first, which, values, odd, steps):  # type: ignore[no-untyped-def]
+    table = np.zeros((first.size - 1, steps))
+    for patient in range(first.size - 1):
+        for visit in range(first[patient], first[patient + 1]):
+            if which[visit] % 2 == odd:
+                table[patient, which[visit] // 2] = values[visit]
+    return table
 
 
 def summary(before: Day, after: Day) -> dict[str, float]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class Station:
         if not whole.all():
             raise ValueError(f"Station {self.name}: servers={list(on_duty)} must be whole numbers")
 
-    @property
+    @cached_property
     def rota(self) -> tuple[Array, Array]:
         """Servers on duty and the shifts' beginnings, both of shape (shifts,)."""
         on_duty = np.atleast_1d(np.asarray(self.servers, float))
@@ -542,15 +543,14 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
         if servers:
             return _simulate_one_queue(journeys, stations, servers)
     most = sum(place.most for place in stations)
-    changes = sorted(
-        (start, index, count)
-        for index, place in enumerate(stations)
-        for count, start in zip(*place.rota, strict=True)
-        if np.isfinite(start)
-    )
-    begin = np.array(
-        [p.rota[0][0] if np.isneginf(p.rota[1][0]) else 0.0 for p in stations], dtype=float
-    )
+    on_duty = np.concatenate([np.empty(0), *(place.rota[0] for place in stations)])
+    starts = np.concatenate([np.empty(0), *(place.rota[1] for place in stations)])
+    shifts = np.array([place.rota[1].size for place in stations], int)
+    index = np.repeat(np.arange(len(stations)), shifts)
+    opening = np.cumsum(shifts) - shifts
+    begin = np.where(np.isneginf(starts[opening]), on_duty[opening], 0.0)
+    changes = np.lexsort((on_duty, index, starts))
+    changes = changes[np.isfinite(starts[changes])]
     classes = 1 if journeys.priority is None else int(journeys.priority.max(initial=0)) + 1
     empty = np.empty(0)
     first = journeys.first.astype(np.int64, copy=False)
@@ -576,9 +576,9 @@ def simulate(journeys: Journeys, stations: Sequence[Station]) -> Run:
         empty.astype(np.int64) if journeys.priority is None else journeys.priority.astype(np.int64),
         classes,
         begin,
-        np.array([start for start, _, _ in changes], float),
-        np.array([index for _, index, _ in changes], np.int64),
-        np.array([count for _, _, count in changes], float),
+        starts[changes],
+        index[changes],
+        on_duty[changes],
         int(min(most, journeys.arrival.size)) + 1,
     )
     return Run(
