@@ -320,8 +320,9 @@ def _rise(heap_time, heap_visit, hole, time, visit):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _sink(heap_time, heap_visit, size, time, visit):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Put an end into the heap from above, in the place of the first."""
+def _sink(heap_time, heap_visit, size):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Take the first end out of the heap: the last of ``size + 1`` goes down from its place."""
+    time, visit = heap_time[size], heap_visit[size]
     hole = 0
     child = 1
     while child < size:
@@ -362,7 +363,11 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     shift_servers,
     heap_size,
 ):
-    """One pass through the events: arrivals (sorted), shifts (sorted), departures (a heap)."""
+    """One pass through the events: arrivals (sorted), shifts (sorted), departures.
+
+    Departures wait in slices of time, in no order, and go to a heap when their slice comes, so
+    that it stays small. Where all times fall into one slice, the heap holds them all.
+    """
     visits = station.size
     stations = on_duty.size
     is_last = np.zeros(visits, np.bool_)
@@ -381,16 +386,26 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
     heap_time = np.empty(heap_size)
     heap_visit = np.empty(heap_size, np.int64)
     in_heap = 0
-    vacant = False
+    in_service = 0
+    last_slice = visits // 2
+    latest = np.full(last_slice + 1, -1, np.int64)  # departure put into each slice
+    former = np.empty(visits, np.int64)  # the one put there before it
+    this_slice = 0
+    dawn = arrival[0] if arrival.size else 0.0
+    span = 1.25 * (arrival[-1] - dawn) if arrival.size else 0.0
+    pace = last_slice / span if span > 0 else 0.0  # slices a unit of time
     next_patient = 0
     next_shift = 0
     time_arrival = arrival[0] if arrival.size else np.inf
     time_shift = shift_time[0] if shift_time.size else np.inf
     while True:
-        if vacant:
-            vacant = False
-            in_heap -= 1
-            _sink(heap_time, heap_visit, in_heap, heap_time[in_heap], heap_visit[in_heap])
+        while in_heap == 0 and in_service > 0:
+            this_slice += 1
+            visit = latest[this_slice]
+            while visit >= 0:
+                _rise(heap_time, heap_visit, in_heap, ended[visit], visit)
+                in_heap += 1
+                visit = former[visit]
         time_departure = heap_time[0] if in_heap else np.inf
         come = -1
         freed = -1
@@ -399,9 +414,11 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 break
             now = time_departure
             visit = heap_visit[0]
-            vacant = True  # until who starts next takes the root, or the last leaf does
+            in_heap -= 1
+            _sink(heap_time, heap_visit, in_heap)
             freed = station[visit]
             busy[freed] -= 1
+            in_service -= 1
             if not is_last[visit]:
                 come = visit + 1
         elif time_shift <= time_arrival:
@@ -438,9 +455,10 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
             done = now + service[visit]
             ended[visit] = done
             busy[freed] += 1
-            if vacant:
-                vacant = False
-                _sink(heap_time, heap_visit, in_heap, done, visit)
+            in_service += 1
+            then = int(min((done - dawn) * pace, last_slice))
+            if then > this_slice:
+                former[visit], latest[then] = latest[then], visit
             else:
                 _rise(heap_time, heap_visit, in_heap, done, visit)
                 in_heap += 1
@@ -453,9 +471,10 @@ def _event_loop(  # type: ignore[no-untyped-def]  # pragma: no cover
                 done = now + service[come]
                 ended[come] = done
                 busy[place] += 1
-                if vacant:
-                    vacant = False
-                    _sink(heap_time, heap_visit, in_heap, done, come)
+                in_service += 1
+                then = int(min((done - dawn) * pace, last_slice))
+                if then > this_slice:
+                    former[come], latest[then] = latest[then], come
                 else:
                     _rise(heap_time, heap_visit, in_heap, done, come)
                     in_heap += 1
