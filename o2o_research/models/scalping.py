@@ -904,7 +904,7 @@ def _number(keys):  # type: ignore[no-untyped-def]
         bits += 1
     low = keys.min() if keys.size else 0
     span = keys.max() - low + 1 if keys.size else 0
-    close = 0 <= span <= 8 << bits
+    close = 0 <= span <= 2 << bits
     table = np.full(span if close else 1 << bits, -1)
     number, first = np.empty_like(keys), np.empty_like(keys)
     known = 0

@@ -230,9 +230,14 @@ def slow_simulation(arrival, first, station, service, patience, priority, rota):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), patients=st.integers(1, 40), ties=st.booleans())
+@given(
+    seed=st.integers(0, 10_000),
+    patients=st.integers(1, 40),
+    ties=st.booleans(),
+    longest=st.sampled_from([1.0, 1e-3, 1e3, 1e300]),
+)
 def test_event_loop_equals_brute_force_with_shifts_priorities_patience_and_returns(
-    seed, patients, ties
+    seed, patients, ties, longest
 ):
     rng = np.random.default_rng(seed)
     first = np.concatenate([[0], np.cumsum(rng.integers(1, 5, patients))])
@@ -242,6 +247,8 @@ def test_event_loop_equals_brute_force_with_shifts_priorities_patience_and_retur
     service, patience = rng.exponential(1.0, visits), rng.exponential(3.0, visits)
     if ties:  # a log in whole minutes: much happens at one moment, and services of none
         arrival, service, patience = map(np.floor, (arrival, service, patience))
+    # A few services last far longer or shorter than the day, in no measure of its arrivals.
+    service[rng.random(visits) < 0.2] *= longest
     priority = rng.integers(0, 3, visits)
     rota = [
         ((1.0, 0.0, 2.0), (-np.inf, 4.0, 6.0)),
