@@ -37,8 +37,6 @@ from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
 from o2o_research.execution.orphans import die_with_parent
-from o2o_research.publishing.contents import moves
-from o2o_research.publishing.words import word
 from o2o_research.terms import Language, Term, did_you_mean, term
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -214,6 +212,9 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
     CaseError
         No such case or finding, or it was not run, or its lineage was not found.
     """
+    from o2o_research.publishing.contents import moves  # slow to import, and a run needs neither
+    from o2o_research.publishing.words import word
+
     try:
         found = json.loads((path(name).parent / "findings.json").read_text(encoding="utf-8"))
         record = narrative.recorded(found)
@@ -296,6 +297,8 @@ class _Noted(dict[str, Any]):
 
 def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
     """The lineage of a case: every finding's cell, statement, methods, and what moves it."""
+    from o2o_research.publishing.contents import moves
+
     statements, stated = run_once(case), case.defaults
     read = sorted(_ran)
     origins = case.evidence.origins
