@@ -198,7 +198,7 @@ def test_a_batch_that_is_stopped_resumes_however_often_and_however(
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             try:
-                assert soon(lambda: len(sound(out)) > len(good), 240)
+                assert soon(lambda known=good: len(sound(out)) > len(known), 240)
                 process.send_signal(how)
                 said, _ = process.communicate(timeout=120)
             finally:
