@@ -159,7 +159,7 @@ def key(name: str, read: Sequence[str] = ()) -> str:
     imported: set[str] = set()
     for cell in _code(name):
         digest.update(cell.source.encode() + b"\0")
-        imported |= _imports(cell.source)
+        imported |= imports(cell.source)
     for module in [*_closure(imported), *(PACKAGE / part for part in sorted(read))]:
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
     ranges = {name: (o.low, o.high) for name, o in case.evidence.origins.items()}
@@ -177,22 +177,28 @@ def _code(name: str) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _imports(source: str) -> set[str]:
+@cache
+def imports(source: str) -> frozenset[str]:
+    """The modules that Python source imports, wherever in it; of a name from one, both.
+
+    >>> sorted(imports("import os; from o2o_research import cases"))
+    ['o2o_research', 'o2o_research.cases', 'os']
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("o2o_research.")}
+    return frozenset(names)
 
 
 def _closure(names: set[str]) -> list[Path]:
     """The files of models and studies that these modules import, themselves included."""
     waiting, found = list(names), set()
     while waiting:
-        parts = waiting.pop().split(".")[1:]
-        if not parts or parts[0] not in ("models", "studies"):
+        ours, *parts = waiting.pop().split(".")
+        if ours != PACKAGE.name or not parts or parts[0] not in ("models", "studies"):
             continue
         for candidate in (
             PACKAGE.joinpath(*parts).with_suffix(".py"),
@@ -200,7 +206,7 @@ def _closure(names: set[str]) -> list[Path]:
         ):
             if candidate.is_file() and candidate not in found:
                 found.add(candidate)
-                waiting += _imports(candidate.read_text(encoding="utf-8"))
+                waiting += imports(candidate.read_text(encoding="utf-8"))
     return sorted(found)
 
 
