@@ -7,7 +7,6 @@ from the run that is known.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import subprocess
@@ -220,16 +219,10 @@ def _plain(source: str) -> str:
 @lru_cache(maxsize=1024)
 def _imported(source: str) -> tuple[Path, ...]:
     """The files of ours that Python source imports, wherever in it."""
-    names: set[str] = set()
     try:
-        tree = ast.parse(source)
+        names = lineage.imports(source)
     except SyntaxError:
         return tuple(sorted(PACKAGE.rglob("*.py")))  # anything may be imported
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return tuple(sorted({path for name in names for path in _files(name)}))
 
 

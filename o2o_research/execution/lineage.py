@@ -37,8 +37,6 @@ from o2o_research import cases, narrative, quotes
 from o2o_research.errors import CaseError, O2OError, RunError
 from o2o_research.evidence import Origin
 from o2o_research.execution.orphans import die_with_parent
-from o2o_research.publishing.contents import moves
-from o2o_research.publishing.words import word
 from o2o_research.terms import Language, Term, did_you_mean, term
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -161,7 +159,7 @@ def key(name: str, read: Sequence[str] = ()) -> str:
     imported: set[str] = set()
     for cell in _code(name):
         digest.update(cell.source.encode() + b"\0")
-        imported |= _imports(cell.source)
+        imported |= imports(cell.source)
     for module in [*_closure(imported), *(PACKAGE / part for part in sorted(read))]:
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
     ranges = {name: (o.low, o.high) for name, o in case.evidence.origins.items()}
@@ -179,22 +177,28 @@ def _code(name: str) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _imports(source: str) -> set[str]:
+@cache
+def imports(source: str) -> frozenset[str]:
+    """The modules that Python source imports, wherever in it; of a name from one, both.
+
+    >>> sorted(imports("import os; from o2o_research import cases"))
+    ['o2o_research', 'o2o_research.cases', 'os']
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("o2o_research.")}
+    return frozenset(names)
 
 
 def _closure(names: set[str]) -> list[Path]:
     """The files of models and studies that these modules import, themselves included."""
     waiting, found = list(names), set()
     while waiting:
-        parts = waiting.pop().split(".")[1:]
-        if not parts or parts[0] not in ("models", "studies"):
+        ours, *parts = waiting.pop().split(".")
+        if ours != PACKAGE.name or not parts or parts[0] not in ("models", "studies"):
             continue
         for candidate in (
             PACKAGE.joinpath(*parts).with_suffix(".py"),
@@ -202,7 +206,7 @@ def _closure(names: set[str]) -> list[Path]:
         ):
             if candidate.is_file() and candidate not in found:
                 found.add(candidate)
-                waiting += _imports(candidate.read_text(encoding="utf-8"))
+                waiting += imports(candidate.read_text(encoding="utf-8"))
     return sorted(found)
 
 
@@ -214,6 +218,9 @@ def explain(name: str, finding: str, language: Language) -> list[str]:
     CaseError
         No such case or finding, or it was not run, or its lineage was not found.
     """
+    from o2o_research.publishing.contents import moves  # slow to import, and a run needs neither
+    from o2o_research.publishing.words import word
+
     try:
         found = json.loads((path(name).parent / "findings.json").read_text(encoding="utf-8"))
         record = narrative.recorded(found)
@@ -296,6 +303,8 @@ class _Noted(dict[str, Any]):
 
 def trace(case: cases.Case, workers: int = 2) -> dict[str, Any]:
     """The lineage of a case: every finding's cell, statement, methods, and what moves it."""
+    from o2o_research.publishing.contents import moves
+
     statements, stated = run_once(case), case.defaults
     read = sorted(_ran)
     origins = case.evidence.origins

@@ -18,14 +18,26 @@ ROOM = ["scrollable-region-focusable", "target-size"]
 # What axe-core measures for minutes is thousands of rows that are alike. Two elements are of one
 # kind if name, attributes and the kinds of what they hold agree; what is written may differ, but
 # not whether anything is, nor a text so short that it makes a small target. Of one kind in the
-# same surroundings the first three stay. Parts that need one another are not parted. What is all
-# paint in a picture goes whole: axe-core judges no text there, and nothing else has a rule.
+# same surroundings the first three stay. Parts that need one another are not parted: a term goes
+# with what is said of it. What is all paint in a picture goes whole, for axe-core judges no text
+# there, and nothing else has a rule; of a formula without any style of its own its longest word stays,
+# and the room that it takes.
 THIN = """(() => {
   const free = /^(id|href|for|title|alt|value|name|d|[xyr][12]?|c[xy]|width|height|points|transform|datetime|aria-(label|labelledby|describedby|controls)|data-.*)$/;
   const paint = /^(d|[xyr][12]?|c[xy]|width|height|points|transform|(fill|stroke|font|clip|text)(-.*)?|opacity)$/;
+  const form = /^(mathvariant|stretchy|form|width|accent|displaystyle|(min|max)size)$/;
   const painted = one => ["g", "path", "line", "rect", "circle", "text"].includes(one.localName)
     && [...one.attributes].every(({name}) => paint.test(name)) && [...one.children].every(painted);
   [...document.querySelectorAll("svg *")].forEach(one => { if (one.isConnected && painted(one)) one.remove(); });
+  const plain = one => [...one.attributes].every(({name}) => form.test(name)) && [...one.children].every(plain);
+  const longest = ones => [...ones].reduce((one, other) => other.textContent.length > one.textContent.length ? other : one);
+  [...document.querySelectorAll("math")].filter(one => [...one.children].every(plain))
+    .map(one => [one, longest(one.querySelectorAll("mtext, mi, mn, mo")), one.firstElementChild.getBoundingClientRect().width])
+    .forEach(([one, word, width]) => {
+      const room = document.createElementNS(one.namespaceURI, "mspace");
+      room.setAttribute("width", `${width}px`);
+      one.replaceChildren(word, room);
+    });
   const numbers = new Map(), number = what => {
     const text = JSON.stringify(what);
     return numbers.get(text) ?? (numbers.set(text, numbers.size), numbers.size - 1);
@@ -39,10 +51,13 @@ THIN = """(() => {
   for (const one of all) {
     const around = places.get(one.parentNode);
     if (around === undefined) continue;
-    const here = number([around, kinds.get(one)]);
+    const answer = one.matches("dt:has(+ dd):not(dt + dt)") ? one.nextElementSibling : null;
+    const here = number([around, kinds.get(one), kinds.get(answer)]);
     seen.set(here, (seen.get(here) ?? 0) + 1);
-    if (seen.get(here) > 3 && !one.parentNode.matches("dl, tr, select, math, math *")) one.remove();
-    else places.set(one, number([around, own(one)]));
+    if (seen.get(here) > 3 && (answer || !one.parentNode.matches("dl, tr, select, math, math *"))) {
+      one.remove();
+      answer?.remove();
+    } else places.set(one, number([around, own(one)]));
   }
 })()"""
 
@@ -66,13 +81,18 @@ def violations(browser: Browser, kind: str, values: list[str]) -> list[str]:
     )
 
 
-def everywhere(browser: Browser) -> dict[str, list[str]]:
-    """What violates a rule on the thinned page: in light, in dark, and in a narrow window."""
+def light(browser: Browser) -> list[str]:
+    """What violates a rule on the page, which is thinned first, in light and in a wide window."""
     browser.run(THIN)
     browser.screen()
     browser.size(1440, 900)
     browser.run(AXE.read_text(encoding="utf-8"))
-    found = {"light": violations(browser, "tag", LEVELS)}
+    return violations(browser, "tag", LEVELS)
+
+
+def everywhere(browser: Browser) -> dict[str, list[str]]:
+    """What violates a rule on the thinned page: in light, in dark, and in a narrow window."""
+    found = {"light": light(browser)}
     browser.scheme("dark")
     found["dark"] = violations(browser, "rule", COLOURS)
     browser.scheme("light")

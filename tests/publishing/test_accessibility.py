@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .axe import ABSENT, AXE, LEVELS, UNSOUND, everywhere, violations
+from .axe import ABSENT, AXE, LEVELS, UNSOUND, light, violations
 from .browser import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not AXE.is_file(), reason=ABSENT)]
@@ -32,7 +32,7 @@ def _as_it_was(browser: Browser) -> Iterator[None]:
 def test_a_planted_flaw_is_found(browser: Browser, site: Path, flaw: str, rule: str) -> None:
     browser.read(site / "claims.en.html")
     browser.run(flaw)
-    assert {said.split(":")[0] for said in everywhere(browser)["light"]} == {rule}
+    assert {said.split(":")[0] for said in light(browser)} == {rule}
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,24 @@ def test_a_flaw_far_down_among_rows_that_are_alike_is_found(
     browser.read(site / "parameters.en.html")
     rows = browser.run("document.querySelectorAll('main tr').length")
     browser.run(f"(row => {{ {flaw} }})(document.querySelectorAll('main tr')[{rows - 5}])")
-    assert {said.split(":")[0] for said in everywhere(browser)["light"]} == {rule}
+    assert {said.split(":")[0] for said in light(browser)} == {rule}
     assert browser.run("document.querySelectorAll('main tr').length") < rows / 4
+
+
+@pytest.mark.parametrize(
+    ("page", "where"),
+    [
+        ("numbers-apparel.en.html", "[...document.querySelectorAll('dd')].at(-1)"),
+        ("apparel.en.html", "[...document.querySelectorAll('math mtext')].at(-1)"),
+        ("apparel.en.html", "[...document.querySelectorAll('math:has(mtext)')].at(-1)"),
+    ],
+)
+def test_a_flaw_in_the_last_answer_word_or_formula_is_found(
+    browser: Browser, site: Path, page: str, where: str
+) -> None:
+    browser.read(site / page)
+    browser.run(f"{where}.style.color = '#ccc'")
+    assert {said.split(":")[0] for said in light(browser)} == {"color-contrast"}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,7 @@ def test_a_flaw_in_a_picture_is_found(browser: Browser, site: Path) -> None:
     browser.read(site / "phones.en.html")
     link = '<a href="#main"><rect width="100" height="100"/></a>'
     browser.run(f"[...document.querySelectorAll('.plot svg g')].at(-1).innerHTML += '{link}'")
-    found = {said.split(":")[0] for said in everywhere(browser)["light"]}
+    found = {said.split(":")[0] for said in light(browser)}
     assert found == {"aria-hidden-focus", "nested-interactive"}
 
 
