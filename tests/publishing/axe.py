@@ -11,6 +11,8 @@ from .conftest import SETTLED
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 ABSENT = "no axe-core: npm ci --ignore-scripts in tests/publishing"
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# The height of a window in which a whole page is measured: there is less to paint.
+LOW = 300
 # What a colour scheme, and what a narrow window, can change.
 COLOURS = ["color-contrast", "link-in-text-block"]
 ROOM = ["scrollable-region-focusable", "target-size"]
@@ -85,7 +87,7 @@ def light(browser: Browser) -> list[str]:
     """What violates a rule on the page, which is thinned first, in light and in a wide window."""
     browser.run(THIN)
     browser.screen()
-    browser.size(1440, 900)
+    browser.size(1440, LOW)
     browser.run(AXE.read_text(encoding="utf-8"))
     return violations(browser, "tag", LEVELS)
 
@@ -96,7 +98,7 @@ def everywhere(browser: Browser) -> dict[str, list[str]]:
     browser.scheme("dark")
     found["dark"] = violations(browser, "rule", COLOURS)
     browser.scheme("light")
-    browser.size(360, 800)
+    browser.size(360, LOW)
     browser.wait(SETTLED)
     found["narrow"] = violations(browser, "rule", ROOM)
     return {where: said[:3] for where, said in found.items()}

@@ -11,7 +11,7 @@ import pytest
 from o2o_research import cases
 from o2o_research.terms import LANGUAGES
 
-from .axe import ABSENT, AXE, UNSOUND, everywhere
+from .axe import ABSENT, AXE, LOW, UNSOUND, everywhere
 from .browser import Browser
 from .conftest import PAGES
 
@@ -71,14 +71,14 @@ def seen(browser: Browser, site: Path, request: pytest.FixtureRequest) -> Seen:
     page = site / request.param
     browser.asked.clear()
     browser.complaints.clear()
-    browser.size(WIDTHS[0], 900)
+    browser.size(WIDTHS[0], LOW)
     browser.read(page)
     past = {}
     for width in WIDTHS:
-        browser.size(width, 900)
+        browser.size(width, LOW)
         past[width] = browser.run(PAST)
     browser.paper()
-    browser.size(PAPER, 1000)
+    browser.size(PAPER, LOW)
     printed = browser.run(PRINTED)
     unsound, traced = browser.run(UNSOUND), browser.run(TRACED)
     asked = {url for url in browser.asked if not url.startswith("data:")}
