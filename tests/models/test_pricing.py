@@ -266,6 +266,16 @@ def test_mixed_bundling_is_never_worse_than_the_two_pure_ways(seed, goods):
     assert mixed.surplus >= 0
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_a_fresh_simplex_gains_nothing_from_the_mixed_prices_found(seed):
+    rng = np.random.default_rng(seed)
+    sample = Bundles(worths=rng.lognormal(2.0, 0.7, (512, 3)), cost=np.array([2.0, 1.0, 0.5]))
+    prices = sample.best_mixed()
+    profit = sample.sales(prices).profit
+    _, loss = pricing._descend(sample._set_worths, sample._set_costs, prices[1:], 0.05 * prices[-1])
+    assert -loss <= profit * (1 + 2e-5)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_compiled_simplex_goes_the_way_of_scipys(seed):
     rng = np.random.default_rng(seed)
