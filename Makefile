@@ -10,8 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# A file a process, in the order of tests/conftest.py; three on two cores, for tests also wait.
-TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
+# A file a process, a process a core, in the order of tests/conftest.py.
+TOGETHER := -n logical --dist loadfile --no-loadscope-reorder
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -98,7 +98,7 @@ def test_a_run_that_fails_or_dies_is_alone_and_runs_again(tiny_home: Path, tmp_p
     )
     set_body(tiny_home, trouble + BODY)
     fees = [*FEES, 9.0]
-    limits = {"cell_seconds": 8, "memory_mb": 1500}
+    limits = {"cell_seconds": 5, "memory_mb": 1500}
     done = batch.sweep(plan(fees, limits=limits), out, workers=3)
     ended = ["ok", "failed", "killed", "timeout", "out_of_memory"]
     assert states(out) == dict(zip(fees, ended, strict=True)), done.reasons
@@ -222,10 +222,10 @@ def sound(out: Path) -> list[str]:
 
 
 def test_the_death_of_the_warm_process_costs_no_run(tiny_home: Path, tmp_path: Path) -> None:
-    set_body(tiny_home, "import time; time.sleep(1)\n" + BODY)
+    set_body(tiny_home, "import time; time.sleep(0.6)\n" + BODY)
     batch.sweep(plan([4.0]), tmp_path / "first")
     process = next(iter(engine._warm.values())).process
-    threading.Timer(1.0, process.kill).start()
+    threading.Timer(0.6, process.kill).start()
     assert batch.sweep(plan(), tmp_path / "out", workers=2).reasons == {}
     assert process.wait(60) == -signal.SIGKILL
     assert holds(tmp_path / "out", most=1)

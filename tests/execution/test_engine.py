@@ -183,8 +183,8 @@ def test_a_notebook_that_ends_its_kernel_is_not_finished() -> None:
 def test_a_run_survives_the_death_of_the_warm_process() -> None:
     execute(cells("1"))
     process = next(iter(engine._warm.values())).process
-    notebook = cells("import time\nprint('begun')\ntime.sleep(2)\nprint('done')")
-    threading.Timer(1.0, process.kill).start()
+    notebook = cells("import time\nprint('begun')\ntime.sleep(1)\nprint('done')")
+    threading.Timer(0.5, process.kill).start()
     ending = execute(notebook)
     assert ending.state == "ok"
     assert text(notebook) == "begun\ndone\n"
