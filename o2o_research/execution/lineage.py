@@ -97,6 +97,11 @@ class Statement:
     # Whether a finding comes of it.
     needed: bool = False
 
+    @property
+    def changes(self) -> frozenset[str]:
+        """The names whose objects it changes in place."""
+        return frozenset() if self.kills else self.stores
+
 
 # ── kept ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,7 +390,11 @@ def run_once(case: cases.Case) -> list[Statement]:
         for node in ast.parse(cell.source).body:
             statement = _read(cell.id, node)
             used = statement.loads | statement.stores
-            statement.before = {name: _fresh(names[name]) for name in used if name in names}
+            statement.before = {
+                name: _fresh(names[name], name in statement.changes)
+                for name in used
+                if name in names
+            }
             asked.clear()
             ear = _ear(statement.found, statement.quoted)
             with _watched(statement.methods), narrative.heard(ear):
@@ -424,7 +433,7 @@ def again(
             if name in opened:
                 names[name] = opened[name]
             elif name in statement.before:
-                names[name] = _fresh(statement.before[name])
+                names[name] = _fresh(statement.before[name], name in statement.changes)
         with narrative.heard(_ear(found)):
             exec(statement.code, names)
         if statement.opens:
@@ -490,6 +499,9 @@ def _read(cell: str, node: ast.stmt) -> Statement:
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and part.id not in inner:
             (loads if isinstance(part.ctx, ast.Load) else stores).add(part.id)
+        elif isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name):
+            kills = False
+            loads.add(part.target.id)
         elif isinstance(part, ast.Import | ast.ImportFrom):
             stores |= {(alias.asname or alias.name).split(".")[0] for alias in part.names}
         elif isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store):
@@ -499,9 +511,9 @@ def _read(cell: str, node: ast.stmt) -> Statement:
     return Statement(cell, ast.unparse(node), code, frozenset(loads), frozenset(stores), kills)
 
 
-def _fresh(value: Any) -> Any:
-    """A generator as it was, with the streams it would spawn; anything else is never changed."""
-    return deepcopy(value) if isinstance(value, np.random.Generator) else value
+def _fresh(value: Any, changes: bool) -> Any:
+    """A generator as it was, with the streams it would spawn, and what a statement changes in place."""
+    return deepcopy(value) if changes or isinstance(value, np.random.Generator) else value
 
 
 def _ear(found: Values, quoted: set[str] | None = None) -> Callable[[str, Any], None]:

@@ -47,7 +47,7 @@ STEPS = (
     ("drugs", "pharmacy"),
 )
 _STEP = {what: number for number, (what, _) in enumerate(STEPS)}
-_CONSULT = _STEP["consult"]
+_CONSULT, _ANALYSIS = _STEP["consult"], _STEP["analysis"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,7 +349,7 @@ class Day:
     @cached_property
     def remote_wait(self) -> Array:
         """Waiting for the first consultation away from the hospital, ahead of the buffer."""
-        wait = self.waits[:, _STEP["consult"]]
+        wait = self.waits[:, _CONSULT]
         return np.where(self.users, np.maximum(wait - self.day.buffer_minutes, 0), 0.0)
 
     @cached_property
@@ -376,7 +376,7 @@ class Day:
     def queues_joined(self) -> Array:
         """How many times a patient stands in line in the hospital."""
         does = self.people.steps(self.users)
-        return np.asarray(does.sum(axis=1) - does[:, _STEP["analysis"]], float)
+        return np.asarray(does.sum(axis=1) - does[:, _ANALYSIS], float)
 
     def wait_at(self, kind: str) -> Array:
         """Waiting at one kind of station, both visits to it together."""
@@ -427,7 +427,7 @@ def _visits(does, place, doctors, service, way):  # type: ignore[no-untyped-def]
             if not does[patient, step]:
                 continue
             # One walk before each stop in the building; the laboratory works while they sit.
-            if place[step] != 1:
+            if step != _ANALYSIS:
                 which[visit], station[visit], priority[visit] = 2 * step, 0, 0
                 minutes[visit] = way[patient, step]
                 visit += 1

@@ -31,13 +31,14 @@ p = open_case("restaurants", globals())
 order = Order(ticket=p.ticket, variable_cost_share=p.variable_cost_share)
 rng = np.random.default_rng(p.seed)
 noise = rng.normal(size=8) * p.delivery_fee
-kept = {"share": 0.0}
-kept["share"] = p.packaging_cost
+kept, total = {0.0: 0.0}, np.zeros(1)
+kept[p["packaging_cost"].value] = p["packaging_cost"].value
+total += sum(kept.values())
 equal = find("fee_equal_ticket", p.delivery_fee / p.commission_share)
 find("dine_in_contribution", order.dine_in_contribution)
 find("order_gain", float(rng.spawn(2)[1].normal() + rng.normal()) + 0.0 * p.revisit_share)
 find("order_contribution", float(noise.sum()))
-find("platform_contribution", kept["share"] + equal.value)
+find("platform_contribution", total[0] + equal.value)
 find("platform_gain", float(payback_months(6.0, 2.0)))
 said = f"{equal.zh} {p.guests_per_order}"
 say(zh=f"相等处为 {equal.zh}。", en=f"They are equal at {equal.en}.")
@@ -69,6 +70,15 @@ def found(toy: Path) -> dict[str, Any]:
     lineage.path("restaurants").parent.mkdir(parents=True)
     lineage.path("restaurants").write_text(json.dumps(_traced[0]), encoding="utf-8")
     return deepcopy(_traced[0])
+
+
+def test_what_a_statement_changes_in_place_is_as_it_was_at_every_end(found: dict[str, Any]) -> None:
+    made = found["findings"]["platform_contribution"]
+    stated = cases.parameters("restaurants")["packaging_cost"]
+    for end, result in zip(
+        found["tried"]["packaging_cost"], made["moves"]["packaging_cost"], strict=True
+    ):
+        assert result == pytest.approx(made["value"] + end - stated, rel=1e-6)
 
 
 def test_a_process_of_its_own_finds_the_same(toy: Path, found: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ ROOM = ["scrollable-region-focusable", "target-size"]
 # not whether anything is, nor a text so short that it makes a small target. Of one kind in the
 # same surroundings the first three stay. Parts that need one another are not parted: a term goes
 # with what is said of it. What is all paint in a picture goes whole, for axe-core judges no text
-# there, and nothing else has a rule; of a formula without any style of its own its longest word stays,
-# and the room that it takes.
+# there, and nothing else has a rule; of a formula without any style of its own the
+# longest word stays, and the room that it takes.
 THIN = """(() => {
   const free = /^(id|href|for|title|alt|value|name|d|[xyr][12]?|c[xy]|width|height|points|transform|datetime|aria-(label|labelledby|describedby|controls)|data-.*)$/;
   const paint = /^(d|[xyr][12]?|c[xy]|width|height|points|transform|(fill|stroke|font|clip|text)(-.*)?|opacity)$/;
